@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer, make and a package registry; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: hunt test lint bench clean
+.DEFAULT_GOAL := hunt
+
+hunt: $(STAMP)
+	@echo "hunt: migrate a real guest, then search the July 2012 design for what hangs it"
+	@$(BIN)/stage3 hunt
+
+test: $(STAMP)
+	@echo "test: run the whole suite under coverage, then print what it covers"
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(STAMP)
+	@echo "lint: ruff, its formatter, mypy and the import contracts"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@echo "bench: executions and steps per second of the exploration"
+	@$(BIN)/python -m bench.exploration
+
+clean:
+	@echo "clean: remove .venv, caches and stage3-out"
+	@rm -rf $(VENV) stage3-out build dist .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# pip older than 25.1 does not know dependency groups, so pip comes first.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+		"stage3 needs Python 3.11 or newer, this is %d.%d: say make PYTHON=python3.11" % v[:2])'
+	@echo "setup: make $(VENV) with $$($(PYTHON) --version) and install stage3 and its tools there"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@

@@ -1,0 +1,5 @@
+"""Jobs and scenarios on real threads and under control, and the `stage3` command.
+
+The top layer: it may use `mig`, `verify` and `traces`. Read in this order: `migration` (scenarios,
+workloads and the hunt), `watchdog` (a run that makes no progress is reported and ended), `cli`.
+"""

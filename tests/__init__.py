@@ -1,0 +1,1 @@
+"""The tests, one folder a package; `test_repo` looks at the repository as a whole."""

@@ -1,0 +1,1 @@
+"""Tests of the trace schema, the replay token, the store and the text view."""

@@ -1,0 +1,1 @@
+"""Tests of the controlled runtime, the strategies, the detectors and the search."""
