@@ -128,6 +128,15 @@ class _Assembly:
                 self.devices.append(event)
             case RamSetup(total, blocks):
                 self.setup(total, blocks)
+            case Command(code, _):
+                what = f"command {code}, which expects a destination that answers"
+                raise ImageError(self.path, what, "write the file without return-path, postcopy")
+            case _:
+                self.note(event)
+
+    def note(self, event: Event) -> None:
+        """Remember how far the stream came."""
+        match event:
             case Configuration(machine):
                 self.machine = machine
             case SectionPart(wire.SECTION_END, _):
@@ -136,9 +145,6 @@ class _Assembly:
                 self.ended = True
             case VmDescription(text):
                 self.description = text
-            case Command(code, _):
-                what = f"command {code}, which expects a destination that answers"
-                raise ImageError(self.path, what, "write the file without return-path, postcopy")
             case _:
                 pass
 
@@ -159,9 +165,7 @@ class _Assembly:
                 xbzrle.decode(delta, view[offset : offset + wire.PAGE_BYTES])
             except xbzrle.DeltaError as error:
                 what = f"page {offset:#x} of {block!r}: {error}"
-                raise ImageError(
-                    self.path, what, "have the source write the file again"
-                ) from None
+                raise ImageError(self.path, what, "have the source write the file again") from None
 
     def result(self, size: int) -> GuestImage:
         """The whole guest; raises `ImageError` when a part is missing."""
@@ -170,7 +174,11 @@ class _Assembly:
             what = f"pages never sent: {missing}"
             raise ImageError(self.path, what, "write it without multifd, and to the end")
         if not (self.ram_ended and self.ended and self.description):
-            seen = {"RAM end": self.ram_ended, "end": self.ended, "VM description": bool(self.description)}
+            seen = {
+                "RAM end": self.ram_ended,
+                "end": self.ended,
+                "VM description": bool(self.description),
+            }
             lacking = [name for name, there in seen.items() if not there]
             what = f"no {', '.join(lacking)} in the stream"
             raise ImageError(self.path, what, "have QEMU write it to the end")
@@ -208,7 +216,9 @@ def _read_raw(path: str, chunks: Iterator[bytes], max_ram: int) -> GuestImage:
             what = f"more than {max_ram} bytes of RAM"
             raise ImageError(path, what, "use a smaller image")
     if not data or len(data) % wire.PAGE_BYTES:
-        what = f"a raw image of {len(data)} bytes is no whole number of {wire.PAGE_BYTES}-byte pages"
+        what = (
+            f"a raw image of {len(data)} bytes is no whole number of {wire.PAGE_BYTES}-byte pages"
+        )
         raise ImageError(path, what, "give the whole image, or a stream that begins with 'QEVM'")
     block = ImageBlock(RAW_BLOCK, len(data), data)
     return GuestImage(RAW_MACHINE, (block,), (), b"", len(data))
@@ -230,8 +240,8 @@ def load(
 ) -> GuestImage:
     """Read guest memory from a raw image or a stream, plain or compressed by gzip.
 
-    `sha256` (hexadecimal, of the unpacked file) is compared when given; `max_ram` bounds the guest's
-    memory in bytes. Raises `ImageError`.
+    `sha256` (hexadecimal, of the unpacked file) is compared when given; `max_ram` bounds the
+    guest's memory in bytes. Raises `ImageError`.
     """
     name = str(path)
     digest = hashlib.sha256()

@@ -1,8 +1,8 @@
 """Where a stream goes: `tcp:host:port` and `unix:path`, opened as plain blocking sockets.
 
 Promises: `parse` is pure and refuses what it does not know; `connect`, `listen` and `accept` either
-give a blocking socket or raise `TransportError` that names the URI and what to do; a listener removes
-the socket file it made.
+give a blocking socket or raise `TransportError` that names the URI and what to do; a listener
+removes the socket file it made.
 Assumes: the network is trusted, as QEMU's plain transports do.
 Does not: encrypt, retry, or read and write the stream.
 """
@@ -114,8 +114,8 @@ def connect(uri: str, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
 class Listener:
     """A socket that waits for one source.
 
-    `uri` is the address to give to the source: a port 0 has become the port that was chosen. Use it as
-    a context manager, or call `close`.
+    `uri` is the address to give to the source: a port 0 has become the port that was chosen. Use
+    it as a context manager, or call `close`.
     """
 
     def __init__(self, uri: str) -> None:
@@ -138,7 +138,7 @@ class Listener:
             self.uri = f"{uri.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
 
     def accept(self, timeout: float | None = None) -> socket.socket:
-        """The source's connection as a blocking socket; raises `TransportError` after `timeout` s."""
+        """The source's connection, blocking; raises `TransportError` after `timeout` seconds."""
         self._socket.settimeout(timeout)
         try:
             sock, _ = self._socket.accept()

@@ -1,10 +1,10 @@
 """Sizes of device sections, from the VM description that the source sends after its stream.
 
-Promises: `parse` reads untrusted text into plain values or raises `DescriptionError` with the path of
-the culprit; sizes, nesting and counts are bounded. `find` locates the description at the end of a
-stream whose device sections cannot be parsed for want of a length.
-Assumes: the writer described what it wrote (QEMU makes both in one walk), so a field's `size` is the
-number of bytes on the wire and a struct's size includes its subsections.
+Promises: `parse` reads untrusted text into plain values or raises `DescriptionError` with the path
+of the culprit; sizes, nesting and counts are bounded. `find` locates the description at the end of
+a stream whose device sections cannot be parsed for want of a length.
+Assumes: the writer described what it wrote (QEMU makes both in one walk), so a field's `size` is
+the number of bytes on the wire and a struct's size includes its subsections.
 Does not: interpret fields; a body stays opaque.
 
 Source: QEMU migration/vmstate.c (`vmsd_desc_field_start`), scripts/analyze-migration.py.
@@ -36,7 +36,7 @@ class DescriptionError(ValueError):
 
 
 class Subsection(NamedTuple):
-    """A subsection at the end of a device's own fields: dotted name, version, bytes of its fields."""
+    """A subsection after a device's own fields: its name, version and bytes of its fields."""
 
     name: str
     version: int
@@ -59,7 +59,7 @@ class Device(NamedTuple):
         return self.fields_size + heads
 
     def check(self, body: bytes) -> None:
-        """Raise `DescriptionError` unless `body` has the size and the subsection heads described."""
+        """Raise `DescriptionError` unless `body` has the size and subsections described."""
         if len(body) != self.body_size:
             message = f"device {self.name!r}: {len(body)} bytes, described as {self.body_size}"
             raise DescriptionError(message)
@@ -119,7 +119,9 @@ class _Reader:
     def text(entry: dict[str, object], key: str, path: str) -> str:
         value = entry.get(key)
         if not isinstance(value, str) or not 0 < len(value.encode(errors="replace")) <= NAME_MAX:
-            message = f"{path}.{key} is {str(value)[:40]!r}, expected a name of 1 to {NAME_MAX} bytes"
+            message = (
+                f"{path}.{key} is {str(value)[:40]!r}, expected a name of 1 to {NAME_MAX} bytes"
+            )
             raise DescriptionError(message)
         return value.encode(errors="replace").decode()
 
@@ -161,9 +163,7 @@ class _Reader:
         self, entry: dict[str, object], path: str, depth: int
     ) -> tuple[Subsection, ...]:
         found: list[Subsection] = []
-        for at, value in enumerate(
-            self.items(entry.get("subsections", []), f"{path}.subsections")
-        ):
+        for at, value in enumerate(self.items(entry.get("subsections", []), f"{path}.subsections")):
             where = f"{path}.subsections[{at}]"
             sub = self.mapping(value, where)
             found.append(
@@ -210,8 +210,8 @@ def parse(text: bytes) -> Description:
 def find(stream: bytes) -> int | None:
     """Where the VM description that ends `stream` begins (its type byte), None without one.
 
-    It stands after the zero byte of the end of file and its 32-bit length reaches exactly to the last
-    byte; scanned from the end, so that bytes of a device which look like one do not win.
+    It stands after the zero byte of the end of file and its 32-bit length reaches exactly to the
+    last byte; scanned from the end, so that bytes of a device which look like one do not win.
     """
     at = len(stream)
     lowest = max(0, at - MAX_TEXT - _HEAD - 1)

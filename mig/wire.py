@@ -1,8 +1,8 @@
 """QEMU's migration stream as values and bytes: constants, errors, records and their encoders.
 
-Promises: every function is a pure mapping from values to bytes (no I/O, no clock, no state); what it
-returns is accepted by QEMU 7.2 and read back unchanged by `mig.wire_decode`. A value that the format
-cannot carry is refused with `WireError` before a byte is made.
+Promises: every function is a pure mapping from values to bytes (no I/O, no clock, no state); what
+it returns is accepted by QEMU 7.2 and read back unchanged by `mig.wire_decode`. A value that the
+format cannot carry is refused with `WireError` before a byte is made.
 Assumes: 4 KiB target pages; integers are big-endian.
 Does not: decide what is sent when (`mig.savevm`, `mig.ram_save`), nor read a stream.
 
@@ -254,7 +254,7 @@ def _page_word(offset: int, flags: int, block_name: str | None) -> bytes:
 
 
 def zero_record(offset: int, block_name: str | None) -> bytes:
-    """A page of zeros at byte `offset` of its block; `block_name` None: the block of the record before."""
+    """A page of zeros at byte `offset` of a block; `block_name` None: that of the record before."""
     return _page_word(offset, FLAG_ZERO, block_name) + b"\0"
 
 
@@ -264,7 +264,7 @@ def page_header(offset: int, block_name: str | None) -> bytes:
 
 
 def xbzrle_record(offset: int, block_name: str | None, delta: bytes) -> bytes:
-    """A page as difference to the content the receiver has (`mig.xbzrle`), at most one page long."""
+    """A page as a delta (`mig.xbzrle`) to what the receiver has; at most one page long."""
     if len(delta) > PAGE_BYTES:
         raise WireError(0, f"delta of {len(delta)} bytes", "send the page itself when it is longer")
     return _page_word(offset, FLAG_XBZRLE, block_name) + _DELTA.pack(1, len(delta)) + delta

@@ -1,14 +1,14 @@
 """QEMU's migration stream from bytes to values: an incremental decoder without I/O.
 
-Promises: takes the bytes in any split and yields the same events; raises nothing but `WireError`, at
-the byte where the stream stops making sense; holds no more than one record, one device section or
-(for foreign device sections) the tail allowed by `Limits`.
+Promises: takes the bytes in any split and yields the same events; raises nothing but `WireError`,
+at the byte where the stream stops making sense; holds no more than one record, one device section
+or (for foreign device sections) the tail allowed by `Limits`.
 Assumes: the caller calls `finish` once at the end of the stream and iterates once more.
 Does not: check that every page came (`mig.ram_load`), nor touch RAM.
 
-Device sections carry no length. The size of an own one is asked of `device_size` and its body yielded
-at once. At the first foreign one the decoder begins to keep what comes; at `finish` it finds the VM
-description at the end, takes all sizes from it, and yields the kept sections.
+Device sections carry no length. The size of an own one is asked of `device_size` and its body
+yielded at once. At the first foreign one the decoder begins to keep what comes; at `finish` it
+finds the VM description at the end, takes all sizes from it, and yields the kept sections.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Decoder:
             self._waiting_size += len(data)
 
     def finish(self) -> None:
-        """Say that no more bytes come; iterating then yields the rest or raises if it is cut short."""
+        """Say that no more bytes come: iterating yields the rest, or raises if it is cut short."""
         self._ended = True
 
     def __iter__(self) -> Iterator[Event]:
@@ -352,7 +352,9 @@ class Decoder:
             name = self._name()
             (length,) = _U64.unpack(self._take(8))
             if name in blocks or length & wire.FLAG_MASK or not 0 < length <= left:
-                raise self._fail(f"RAM block {name!r} of {length} bytes, {left} are left of {total}")
+                raise self._fail(
+                    f"RAM block {name!r} of {length} bytes, {left} are left of {total}"
+                )
             if len(blocks) == self._limits.blocks:
                 raise self._fail(f"more than {self._limits.blocks} RAM blocks")
             blocks[name] = length

@@ -86,7 +86,7 @@ class SectionEnd(NamedTuple):
 
 
 class DeviceSection(NamedTuple):
-    """A FULL section with its body and footer; `own`: the size was known before the stream's end."""
+    """A FULL section, body and footer whole; `own`: its size was known before the end."""
 
     section_id: int
     name: str

@@ -5,9 +5,9 @@ inside the delta and the page. Assumes: the page holds the content the delta was
 is no check sum that could tell. Does not: encode.
 
 A delta repeats: length of a run of unchanged bytes, length of a run of new bytes, the new bytes.
-Lengths are unsigned LEB128 of at most two bytes (Svaerd, Hudzia, Tordsson and Elmroth, "Evaluation of
-delta compression techniques for efficient live migration of large virtual machines", VEE 2011; QEMU
-migration/xbzrle.c).
+Lengths are unsigned LEB128 of at most two bytes (Svaerd, Hudzia, Tordsson and Elmroth, "Evaluation
+of delta compression techniques for efficient live migration of large virtual machines", VEE 2011;
+QEMU migration/xbzrle.c).
 """
 
 from __future__ import annotations
