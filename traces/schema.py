@@ -52,6 +52,8 @@ MOST_FRAMES = 10_000
 MOST_LINES = 10_000
 
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
+_PYTHON = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(\.[!-~]{1,30})?")
+_GRANULARITY = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +288,17 @@ def _program(value: object, where: str) -> Program:
     digest = fields.text("digest")
     if not _DIGEST.fullmatch(digest):
         wrong(f"{where}.digest", digest, "16 to 128 lower-case hexadecimal digits")
+    python = fields.text("python")
+    if not _PYTHON.fullmatch(python):
+        wrong(f"{where}.python", python, "a version such as 3.11.7")
+    granularity = fields.text("granularity")
+    if not _GRANULARITY.fullmatch(granularity):
+        wrong(f"{where}.granularity", granularity, "1 to 255 printable characters without spaces")
     return Program(
         target=fields.text("target"),
         digest=digest,
-        python=fields.text("python"),
+        python=python,
         stage3=fields.text("stage3"),
-        granularity=fields.text("granularity"),
+        granularity=granularity,
         options=fields.texts("options", MOST_LINES),
     )

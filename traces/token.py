@@ -51,7 +51,7 @@ COPY_AGAIN = "copy the whole line again from the report"
 _DIGEST_BYTES = 8
 _CRC_BYTES = 4
 _ALPHABET = frozenset(string.ascii_letters + string.digits + "-_")
-_PYTHON = re.compile(r"(\d{1,3}\.\d{1,3})?")
+_PYTHON = re.compile(r"([0-9]{1,3}\.[0-9]{1,3})?")
 _GRANULARITY = re.compile(r"[!-~]{1,255}")
 
 

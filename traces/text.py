@@ -1,0 +1,249 @@
+"""A trace as text: verdict, cause, a column per thread, backtraces, and the line that replays it.
+
+Promises: the first line is the verdict, what follows the cause; verdict and steps are no wider than
+asked (backtraces and the replay line stay whole, to be pasted); characters that would move a
+terminal's cursor are shown escaped; the same trace gives the same text.
+Does not judge: it prints what the trace says.
+
+With up to six tasks each has a lane of its own; with more, or in a narrow window, a step carries
+its task's name in front instead.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traces.errors import TokenError, TraceError
+from traces.token import encode, from_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from traces.schema import Failure, Step, TaskRecord, Trace
+
+__all__ = ["MOST_LANES", "MOST_SHOWN", "replay_line", "show"]
+
+MOST_LANES = 6
+MOST_SHOWN = 200
+MOST_TOKEN = 400
+
+_GUTTER = 12  # "123456 =>!! "
+_LEAST_LANE = 14
+_MOST_LANE = 34
+_SITE = 30
+
+
+def show(
+    trace: Trace,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    stacks: bool = True,
+    width: int = 120,
+    file: str = "",
+) -> str:
+    """Return `trace` as text for people, ending with a newline.
+
+    `first` and `last` are indices of the steps to show, both included; with neither, the last 200.
+    `stacks` adds a backtrace per task. `width` is in characters. `file` is where the trace is
+    stored: the replay line names it when the token is too long to paste. Raises `TraceError` when
+    the window holds no step of the trace.
+    """
+    width = max(width, 60)
+    titles = Titles.of(trace)
+    lines = [line for text in _verdict(trace) for line in wrapped(text, width)]
+    lines.append("")
+    lines += _steps(trace, titles, _window(trace, first, last), width)
+    if stacks and trace.tasks:
+        lines += ["", "Tasks when it ended", *_tasks(trace.tasks, titles)]
+    lines += ["", replay_line(trace, file)]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def replay_line(trace: Trace, file: str = "") -> str:
+    """Return the command that runs `trace` again, by its token or, where that is long, by `file`.
+
+    A schedule too long for any token, with no file, gives a line that says so.
+    """
+    try:
+        token = encode(from_trace(trace))
+    except TokenError as error:
+        return f"replay: stage3 replay {plain(file)}" if file else f"no replay line: {error}"
+    if file and len(token) > MOST_TOKEN:
+        return f"replay: stage3 replay {plain(file)}"
+    return f"replay: stage3 replay {plain(trace.program.target)} {token}"
+
+
+def plain(text: str) -> str:
+    """Return `text` with every character that a terminal would act on, or cannot print, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """What tasks and objects are called in the text."""
+
+    tasks: dict[str, str]
+    objects: dict[str, str]
+
+    @classmethod
+    def of(cls, trace: Trace) -> Titles:
+        """Return the titles of `trace`, with a lane for every task that made a step, in order."""
+        named = {task.path: plain(task.name or task.path) for task in trace.tasks}
+        seen = {step.task: plain(step.task) for step in trace.steps if step.task not in named}
+        objects = {name: plain(title) for name, title in trace.titles.items() if title}
+        return cls(named | seen, objects)
+
+    def task(self, path: str) -> str:
+        """Return the title of the task at `path`."""
+        return self.tasks.get(path, plain(path))
+
+    def object(self, name: str) -> str:
+        """Return the title of the object (or task) called `name`."""
+        return self.objects.get(name) or self.tasks.get(name) or plain(name)
+
+
+def _verdict(trace: Trace) -> Iterator[str]:
+    """Yield what was found, in words, and how."""
+    program = trace.program
+    yield f"{_headline(trace.failure)} in {plain(program.target)}"
+    yield from _cause(trace.failure)
+    counts = [
+        counted(len(trace.steps), "step"),
+        counted(sum(step.switch for step in trace.steps), "preemption"),
+        counted(len({step.task for step in trace.steps}), "task"),
+    ]
+    span = f", {trace.steps[-1].time:.6f} s of virtual time" if trace.steps else ""
+    yield f"{', '.join(counts)}{span}; found by {plain(trace.strategy)}, seed {trace.seed}"
+    settings = "".join(f" {plain(k)}={plain(v)}" for k, v in sorted(program.options.items()))
+    versions = f"Python {plain(program.python)}, stage3 {plain(program.stage3)}"
+    yield f"{versions}, granularity {plain(program.granularity)}{settings}"
+
+
+def _headline(failure: Failure | None) -> str:
+    return "NO FAILURE" if failure is None else plain(failure.cause).upper()
+
+
+def _cause(failure: Failure | None) -> Iterator[str]:
+    if failure is None:
+        yield "The run ended well."
+        return
+    yield plain(failure.message)
+    for detail in failure.details:
+        yield f"  {plain(detail)}"
+    if failure.cycle:
+        yield f"  cycle: {' -> '.join(plain(link) for link in failure.cycle)}"
+
+
+def _window(trace: Trace, first: int | None, last: int | None) -> range:
+    """Return the indices of the steps to show."""
+    count = len(trace.steps)
+    if first is None and last is None:
+        return range(max(0, count - MOST_SHOWN), count)
+    low = 0 if first is None else first
+    high = count - 1 if last is None else last
+    shown = range(max(low, 0), min(high + 1, count))
+    if not shown:
+        remedy = f"ask for steps between 0 and {count - 1}" if count else "show the trace without"
+        raise TraceError(f"steps {low}:{high}", f"the trace has {counted(count, 'step')}", remedy)
+    return shown
+
+
+def _steps(trace: Trace, titles: Titles, shown: range, width: int) -> Iterator[str]:
+    """Yield the steps of the window, in lanes or folded."""
+    if not trace.steps:
+        yield "No step was recorded."
+        return
+    steps = trace.steps[shown.start : shown.stop]
+    failing = len(trace.steps) - 1 if trace.failure else -1
+    lanes = list(dict.fromkeys(step.task for step in trace.steps))
+    room = (width - _GUTTER - _SITE) // len(lanes)
+    if shown.start:
+        yield f"(steps 0 to {shown.start - 1} are not shown: --steps 0:{shown.start - 1})"
+    if len(lanes) <= MOST_LANES and room >= _LEAST_LANE:
+        yield from _in_lanes(steps, lanes, titles, failing, min(room, _MOST_LANE))
+    else:
+        yield from _folded(steps, titles, failing, width)
+    if shown.stop < len(trace.steps):
+        rest = f"{shown.stop} to {len(trace.steps) - 1}"
+        yield f"(steps {rest} are not shown: --steps {shown.stop}:{len(trace.steps) - 1})"
+    yield "=> first step after a preemption" + ("; !! where it failed" if trace.failure else "")
+
+
+def _in_lanes(
+    steps: Sequence[Step], lanes: list[str], titles: Titles, failing: int, room: int
+) -> Iterator[str]:
+    """Yield a header and the steps, each in its task's column, its source line at the right."""
+    left = {task: place * room for place, task in enumerate(lanes)}
+    heads = "".join(cut(titles.task(task), room - 2).ljust(room) for task in lanes)
+    yield " " * _GUTTER + heads + "source"
+    yield " " * _GUTTER + "".join(("-" * (room - 2)).ljust(room) for _ in lanes) + "-" * 6
+    for step in steps:
+        cell = " " * left[step.task] + cut(_did(step, titles), room - 2)
+        yield _mark(step, failing) + cell.ljust(room * len(lanes)) + cut_front(_site(step), _SITE)
+
+
+def _folded(steps: Sequence[Step], titles: Titles, failing: int, width: int) -> Iterator[str]:
+    """Yield the steps with the task's name in front."""
+    lane = min(max(len(titles.task(step.task)) for step in steps), 24)
+    room = width - _GUTTER - lane - 3 - _SITE
+    for step in steps:
+        name = cut(titles.task(step.task), lane).ljust(lane)
+        did = cut(_did(step, titles), room - 2).ljust(room)
+        yield f"{_mark(step, failing)}[{name}] {did}{cut_front(_site(step), _SITE)}"
+
+
+def _mark(step: Step, failing: int) -> str:
+    mark = ("=>" if step.switch else "") + ("!!" if step.index == failing else "")
+    return f"{step.index:>6} {mark}".ljust(_GUTTER)
+
+
+def _did(step: Step, titles: Titles) -> str:
+    what = f"{plain(step.op)} {titles.object(step.object)}".rstrip()
+    return f"{what} -> {plain(step.result)}" if step.result else what
+
+
+def _site(step: Step) -> str:
+    return plain(step.site)
+
+
+def _tasks(tasks: Sequence[TaskRecord], titles: Titles) -> Iterator[str]:
+    """Yield what each task waits for and holds, and where it stands."""
+    for task in tasks:
+        role = f", {plain(task.role)}" if task.role and task.role != task.name else ""
+        name = plain(task.name) if task.name else plain(task.path)
+        path = f" ({plain(task.path)}{role})" if name != task.path or role else ""
+        waits = f", waits for {titles.object(task.waits_for)}" if task.waits_for else ""
+        yield f"  {name}{path}: {plain(task.state)}{waits}"
+        for lock in task.held:
+            site = f", acquired at {plain(lock.site)}" if lock.site else ""
+            yield f"    holds {titles.object(lock.name)}{site}"
+        for frame in task.stack:
+            yield f"    {plain(frame.file)}:{frame.line} in {plain(frame.function)}"
+            if frame.source:
+                yield f"      {plain(frame.source.strip())}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return `text` as lines of at most `width` characters, all indented as the first."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    return textwrap.wrap(text, width, subsequent_indent=indent, drop_whitespace=True) or [""]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 step`, `2 steps`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def cut(text: str, room: int) -> str:
+    """Return `text`, its end replaced by two dots where it exceeds `room` characters."""
+    return text if len(text) <= room else text[: max(room - 2, 0)] + ".."
+
+
+def cut_front(text: str, room: int) -> str:
+    """Return `text`, its beginning replaced by two dots where it exceeds `room` characters."""
+    return text if len(text) <= room else ".." + text[len(text) - room + 2 :]
