@@ -1,0 +1,104 @@
+"""The RAM section at the destination: pages of the stream into the RAM blocks.
+
+Promises: a page is written only inside its block and only after the source's block list was found
+equal to this machine's; `missing` says how many pages never came, so that a guest with holes is not
+started. A page that becomes zero after it was sent with content is cleared.
+Assumes: no vCPU runs yet, and one thread (the one that loads) calls.
+Does not: read the stream (`mig.wire_decode`), lock (the block list is copied once at setup, under
+its mutex), or know about devices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mig import wire, xbzrle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mig.ram import RamBlock, RamList
+    from mig.tracepoints import Tracepoints
+
+_PAGE: Final = wire.PAGE_BYTES
+_ZERO_PAGE: Final = bytes(wire.PAGE_BYTES)
+
+
+class LoadError(Exception):
+    """A stream that does not fit this machine or is not whole: `what` is wrong, and `remedy`."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+class RamLoader:
+    """Writes pages into the blocks of `ram`; counts records and remembers which pages came."""
+
+    def __init__(self, ram: RamList, trace: Tracepoints) -> None:
+        self.normal = 0
+        """Pages that came with content."""
+        self.duplicate = 0
+        """Pages that came as zeros."""
+        self.deltas = 0
+        """Pages that came as XBZRLE deltas."""
+        self._ram = ram
+        self._trace = trace
+        self._blocks: dict[str, RamBlock] = {}
+        self._received: dict[str, bytearray] = {}
+
+    def setup(self, announced: Sequence[tuple[str, int]]) -> None:
+        """Compare the source's blocks, (name, bytes), with this machine's; raises `LoadError`."""
+        with self._ram.mutex:
+            own = {block.name: block for block in self._ram.blocks()}
+        theirs = dict(announced)
+        for name in sorted(theirs.keys() | own.keys()):
+            here = own[name].used_length if name in own else 0
+            if theirs.get(name, 0) != here:
+                raise LoadError(
+                    f"RAM block {name!r}: {theirs.get(name, 0)} bytes at the source, {here} here",
+                    "give the destination the same machine and memory",
+                )
+        self._blocks = own
+        self._received = {name: bytearray(block.pages) for name, block in own.items()}
+
+    def _declare(self, block: RamBlock, offset: int) -> None:
+        if (listener := self._trace.listener) is not None:
+            page = block.first_page + offset // _PAGE
+            listener.access("guest_page", page, page + 1, True)
+
+    def page(self, name: str, offset: int, data: memoryview) -> None:
+        """Write the 4096 bytes of a page at byte `offset` of block `name`."""
+        block = self._blocks[name]
+        self._declare(block, offset)
+        block.view[offset : offset + _PAGE] = data
+        self._received[name][offset // _PAGE] = 1
+        self.normal += 1
+
+    def zero(self, name: str, offset: int) -> None:
+        """Make a page zero; memory that is zero already is left untouched, hence unallocated."""
+        block = self._blocks[name]
+        self._declare(block, offset)
+        if block.memory[offset : offset + _PAGE] != _ZERO_PAGE:
+            block.view[offset : offset + _PAGE] = _ZERO_PAGE
+        self._received[name][offset // _PAGE] = 1
+        self.duplicate += 1
+
+    def delta(self, name: str, offset: int, delta: memoryview) -> None:
+        """Apply an XBZRLE delta to a page that came before; raises `LoadError`."""
+        block = self._blocks[name]
+        where = f"page {offset:#x} of RAM block {name!r}"
+        if not self._received[name][offset // _PAGE]:
+            raise LoadError(f"a delta for {where}, which did not come before", "migrate again")
+        self._declare(block, offset)
+        try:
+            xbzrle.decode(delta, block.view[offset : offset + _PAGE])
+        except xbzrle.DeltaError as error:
+            raise LoadError(f"{where}: {error}", "migrate again without xbzrle") from None
+        self.deltas += 1
+
+    def missing(self) -> dict[str, int]:
+        """Number of pages that never came, for each block that lacks some."""
+        counts = {name: received.count(0) for name, received in self._received.items()}
+        return {name: count for name, count in counts.items() if count}
