@@ -32,6 +32,7 @@ def test_sections_of_a_real_stream(name: str) -> None:
     stream = gzip.decompress(path.read_bytes())
     facts = json.loads((DATA / f"{name}.sections.json").read_text())
     start = vmdesc.find(stream)
+    assert start is not None
     assert start == facts["vmdescription"]
     described = vmdesc.parse(stream[start + 5 :])
     assert len(described.devices) == len(facts["full"])

@@ -28,7 +28,7 @@ from mig.wire_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mig.wire_events import Event
 
@@ -284,7 +284,7 @@ def test_announced_sizes_are_bounded() -> None:
 
 def test_values_that_do_not_fit_are_refused() -> None:
     """The encoders refuse what the format cannot carry."""
-    calls = [
+    calls: list[Callable[[], bytes]] = [
         lambda: wire.configuration(""),
         lambda: wire.counted_name("x" * 256),
         lambda: wire.counted_name("a\0b"),
