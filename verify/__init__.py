@@ -5,3 +5,33 @@ are), `runtime` (one execution), `primitives` and `patching` (what stands in for
 library), `strategies` (who goes on), `detectors` (what counts as wrong), `explore` (the search
 loop), `report` (what a failure says).
 """
+
+from verify import _real as _real  # first: the untouched primitives
+from verify.abc import Detector, Finding, InvariantError, Settings, Strategy
+from verify.api import access, advance, draw, invariant, label
+from verify.explore import Exploration, Verdict, explore, replay
+from verify.program import Program, UsageError, load, scenario
+from verify.strategies import PCT, RandomWalk
+
+__all__ = [
+    "PCT",
+    "Detector",
+    "Exploration",
+    "Finding",
+    "InvariantError",
+    "Program",
+    "RandomWalk",
+    "Settings",
+    "Strategy",
+    "UsageError",
+    "Verdict",
+    "access",
+    "advance",
+    "draw",
+    "explore",
+    "invariant",
+    "label",
+    "load",
+    "replay",
+    "scenario",
+]

@@ -1,0 +1,213 @@
+"""The extension surface: what a strategy, a detector and a backend are, and what they may see.
+
+A strategy is three methods. A detector is a listener: it overrides the hooks it needs and costs
+nothing for the others. Both get read-only views of tasks; neither imports anything else of
+`verify`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+T = TypeVar("T", bound="TaskView")
+
+
+class TaskView(Protocol):
+    """What strategies and detectors may read of a task.
+
+    `index` is the creation order, `runnable` says whether the pending operation `op` on `target`
+    could run now without a timer firing, `yields` grows whenever the task gives way of its own will
+    (sleep, failed try, time-out).
+    """
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def target(self) -> object: ...
+    @property
+    def runnable(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def daemon(self) -> bool: ...
+    @property
+    def yields(self) -> int: ...
+    @property
+    def deadline(self) -> float | None: ...
+
+
+class ScheduleMismatchError(BaseException):
+    """A schedule does not fit the program that runs: it is not the one recorded, or it is not deterministic.
+
+    A BaseException, so that the program under test does not catch it by accident on its way out.
+    """
+
+
+class InvariantError(AssertionError):
+    """Raised by an invariant: `invariant` is its name, the text says what is wrong."""
+
+    def __init__(self, invariant: str, wrong: str) -> None:
+        super().__init__(f"{invariant}: {wrong}")
+        self.invariant = invariant
+
+
+class Strategy(Protocol):
+    """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business."""
+
+    def new_execution(self) -> bool:
+        """Prepare for the next execution; return False when there is nothing left to explore."""
+        ...
+
+    def choose(self, enabled: Sequence[T], current: T) -> T:
+        """Pick one of `enabled` (two or more, in creation order). `current` ran last and may itself be blocked."""
+        ...
+
+    def draw(self, bound: int) -> int:
+        """Draw a whole number in [0, bound) for the program under test."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a detector found in one execution.
+
+    `cause` is the cause class ("deadlock", "spin", ...), `message` one sentence, `key` what groups
+    it with the same finding in other executions, `cycle` the wait-for cycle where there is one,
+    `culprits` the paths of the tasks it is about. `fatal` findings end the execution; others are
+    noted and the execution goes on.
+    """
+
+    cause: str
+    message: str
+    key: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    cycle: tuple[str, ...] = ()
+    culprits: tuple[str, ...] = ()
+    fatal: bool = True
+
+
+class LockView(Protocol):
+    """What detectors may read of a modelled lock."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def site(self) -> str: ...
+    @property
+    def holder(self) -> TaskView | None: ...
+
+
+class ExecutionView(Protocol):
+    """What detectors may read of the execution under way."""
+
+    @property
+    def tasks(self) -> Sequence[TaskView]: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def now(self) -> float: ...
+    @property
+    def choices(self) -> Sequence[int]: ...
+
+    def held_by(self, task: TaskView) -> Sequence[LockView]:
+        """Return the locks that `task` holds, in creation order."""
+        ...
+
+    def waits_for(self, task: TaskView) -> tuple[object, TaskView | None] | None:
+        """Return what `task` is blocked on and who alone could open it, or None when it is not blocked."""
+        ...
+
+    def site_of(self, task: TaskView) -> str:
+        """Return `file:line function` of the program under test where `task` stands."""
+        ...
+
+
+class Detector:
+    """Base of the detectors: every hook does nothing. `operation` is only paid for by detectors that override it."""
+
+    name = "detector"
+    lazy = False  # True: `operation` is called only once the execution has been told to (verify.invariant)
+
+    def start(self, execution: ExecutionView) -> None:
+        """Begin a new execution: forget the last one."""
+
+    def operation(
+        self, execution: ExecutionView, task: TaskView, op: str, target: object
+    ) -> Finding | None:
+        """See one operation at the moment it takes effect."""
+
+    def outcome(
+        self, execution: ExecutionView, task: TaskView, op: str, target: object, *, result: bool
+    ) -> Finding | None:
+        """See how an operation that can fail ended (a try-acquire, a timed wait)."""
+
+    def stuck(self, execution: ExecutionView) -> Finding | None:
+        """No task can go on and not all are finished."""
+
+    def spinning(self, execution: ExecutionView, task: TaskView, jumps: int) -> Finding | None:
+        """A task made `jumps` backward jumps without an operation."""
+
+    def endless(
+        self, execution: ExecutionView, recent: Sequence[tuple[str, str, str]]
+    ) -> Finding | None:
+        """The fair suffix after the step bound did not end; `recent` are its last (task, op, object) steps."""
+
+    def raised(
+        self, execution: ExecutionView, task: TaskView, exception: BaseException
+    ) -> Finding | None:
+        """An exception left a task."""
+
+    def end(self, execution: ExecutionView) -> Finding | None:
+        """The execution ended and every task that had to finish did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The knobs of one execution, the same in exploration and replay (they are part of a schedule's meaning).
+
+    `max_steps`: operations until the fair suffix starts. `fair_steps`: operations it may take to
+    end. `max_jumps`: backward jumps a task may make without an operation. `clock_tick`: virtual
+    seconds one clock read takes. `link_bytes_per_s`: byte rate of in-memory sockets (0: no time
+    passes). `socket_buffer`: bytes a socket buffers.
+    """
+
+    max_steps: int = 20_000
+    fair_steps: int = 20_000
+    max_jumps: int = 100_000
+    clock_tick: float = 1e-6
+    link_bytes_per_s: float = 0.0
+    socket_buffer: int = 65_536
+    granularity: str = "sync"
+
+
+class Backend(Protocol):
+    """Carries tasks: gives each its `switch`, and takes them down at the end."""
+
+    def place(self, task: object, run: Callable[[], None]) -> None:
+        """Give `task` a `switch` that suspends the caller and goes on with it."""
+        ...
+
+
+__all__ = [
+    "Backend",
+    "Detector",
+    "ExecutionView",
+    "Finding",
+    "LockView",
+    "Settings",
+    "Strategy",
+    "TaskView",
+]

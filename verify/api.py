@@ -1,0 +1,87 @@
+"""What a program under test, or a scenario around it, may say to the check that runs it.
+
+Every function is a no-op outside a controlled thread (`draw` returns 0), so code that calls them
+runs unchanged without a check.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from verify.detectors.invariants import Invariants
+from verify.primitives.conditions import ConditionState
+from verify.primitives.patches import me_of
+from verify.runtime import current
+from verify.runtime.naming import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Access:
+    """The target of a declared access: elements [lo, hi) of a named object."""
+
+    __slots__ = ("hi", "lo", "object")
+
+    def __init__(self, object_name: str, lo: int, hi: int) -> None:
+        self.object = object_name
+        self.lo = lo
+        self.hi = hi
+
+    @property
+    def name(self) -> str:
+        """`object[lo:hi]`, or the object alone for a single value."""
+        return f"{self.object}[{self.lo}:{self.hi}]" if self.hi else self.object
+
+
+def access(object_name: str, lo: int = 0, hi: int = 0, *, write: bool) -> None:
+    """Declare that the caller is about to read or write elements [lo, hi) of `object_name`: a scheduling point."""
+    execution = current.controlled()
+    if execution is not None:
+        execution.point(me_of(execution), "write" if write else "read", Access(object_name, lo, hi))
+
+
+def draw(bound: int) -> int:
+    """Return a value in [0, bound) chosen by the schedule; 0 outside a check."""
+    execution = current.controlled()
+    return execution.draw(bound) if execution is not None else 0
+
+
+def advance(seconds: float) -> None:
+    """Say that the caller's last action took `seconds` of virtual time."""
+    execution = current.controlled()
+    if execution is not None:
+        execution.clock.advance(seconds)
+
+
+def label(thing: object, title: str) -> None:
+    """Give a lock, condition, event, queue or socket the name under which reports speak of it."""
+    execution = current.controlled()
+    if execution is None:
+        return
+    if isinstance(thing, Named):
+        thing.label = title
+        return
+    state = vars(thing).get(ConditionState.KEY)
+    if isinstance(state, Named):
+        state.label = title
+
+
+def invariant(name: str, check: Callable[[], str | None], *, at_end: bool = False) -> None:
+    """Register an invariant of this execution: `check` returns None, or a sentence that says what is wrong.
+
+    It is called between operations (at every step), or once after the last one (`at_end`), and must
+    only read plain state: no lock, no operation.
+    """
+    execution = current.controlled()
+    if execution is None:
+        return
+    for detector in execution.detectors:
+        if isinstance(detector, Invariants):
+            (detector.at_end if at_end else detector.each_step).append((name, check))
+            if not at_end:
+                execution.listen(detector)
+            return
+    raise RuntimeError(
+        f"invariant {name!r} would never be checked: the check's detectors lack verify.detectors.Invariants"
+    )

@@ -1,0 +1,242 @@
+"""`stage3 explore` and `stage3 replay`.
+
+Promises: exit codes 0 (asked and done, nothing found; a budget spent is said as such), 1 (a bug
+found), 2 (bad input, one line), 4 (inconclusive: divergence, nothing explored). Every find is
+written as a trace file, whole or not at all, and named with the line that replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traces import store
+from traces import token as tokens
+from traces.errors import InputError
+from traces.text import plain, show
+from verify import program as programs
+from verify import report
+from verify.explore import Exploration, explore, replay
+from verify.strategies import PCT, STRATEGIES
+
+if TYPE_CHECKING:
+    from traces.schema import Trace
+    from verify.explore import Group
+    from verify.strategies import NamedStrategy
+
+OK, FOUND, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 4
+DEFAULT_EXECUTIONS = 1000
+
+
+def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `explore` and `replay` to the commands of `stage3`."""
+    _explore_parser(
+        subparsers.add_parser("explore", help="search the interleavings of a function for bugs")
+    )
+    _replay_parser(
+        subparsers.add_parser("replay", help="run a recorded schedule again, checking every step")
+    )
+
+
+def _explore_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="MODULE:FUNCTION",
+        help="a function without parameters, or ?name=value after it",
+    )
+    parser.add_argument("--strategy", choices=sorted(STRATEGIES), default="random")
+    parser.add_argument(
+        "--executions",
+        type=positive,
+        help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
+    )
+    parser.add_argument("--seconds", type=float, help="stop after S seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--pct",
+        type=pct_bounds,
+        metavar="N,K,D",
+        help="PCT's plain mode: N tasks, K choices, depth D",
+    )
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also part of the program under test",
+    )
+    parser.add_argument("--first", action="store_true", help="stop at the first find")
+    parser.add_argument(
+        "--output", type=Path, default=store.DIRECTORY, metavar="DIR", help="where traces go"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _replay_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        metavar="FILE | MODULE:FUNCTION",
+        help="a trace file, or the target a token belongs to",
+    )
+    parser.add_argument("token", nargs="?", metavar="TOKEN", help="s3:1:... as printed by a report")
+    parser.add_argument("--times", type=positive, default=1, help="replay N times and compare all")
+    parser.add_argument(
+        "--package", action="append", default=[], metavar="NAME", help="as given to explore"
+    )
+    parser.add_argument("--no-stacks", action="store_true", help="leave the backtraces out")
+
+
+def positive(text: str) -> int:
+    """Return a whole number above zero."""
+    if not (text.isascii() and text.isdecimal() and int(text[:12]) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def pct_bounds(text: str) -> tuple[int, int, int]:
+    """Return PCT's n, k and d."""
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not N,K,D: say for example 3,20,2")
+    n, k, d = (positive(part.strip()) for part in parts)
+    return n, k, d
+
+
+def run_explore(args: argparse.Namespace) -> int:
+    """Explore, report, and return the exit code."""
+    try:
+        program = programs.load(args.target, args.package)
+        strategy = _strategy(args)
+        executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
+        progress = None if args.json or not sys.stderr.isatty() else _progress
+        state = explore(
+            program,
+            strategy,
+            executions=executions,
+            seconds=args.seconds,
+            first_only=args.first,
+            progress=progress,
+        )
+        if progress is not None:
+            print(end="\r\x1b[K", file=sys.stderr)
+        files = {key: _store(group, args.output) for key, group in state.groups.items()}
+    except (programs.UsageError, InputError) as error:
+        return refuse("explore", error)
+    if args.json:
+        print(json.dumps(_as_json(state, files), indent=1))
+        return state.exit_code
+    print(report.summary(state))
+    for key, group in state.groups.items():
+        print(f"\n{'-' * 80}\n{report.failure(group, files[key])}", end="")
+        if files[key]:
+            print(f"trace:  stage3 trace show {files[key]}")
+    return state.exit_code
+
+
+def _strategy(args: argparse.Namespace) -> NamedStrategy:
+    if args.pct is not None:
+        if args.strategy != "pct":
+            raise programs.UsageError("--pct sets PCT's plain mode; say --strategy pct with it")
+        n, k, d = args.pct
+        return PCT(args.seed, tasks=n, choices=k, depth=d)
+    return STRATEGIES[args.strategy](args.seed)
+
+
+def _progress(state: Exploration) -> None:
+    rate = state.executions / state.seconds if state.seconds else 0.0
+    text = f"{state.executions:,} executions, {rate:,.0f}/s, {len(state.groups)} kinds of failure"
+    print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _store(group: Group, directory: Path) -> str:
+    return str(store.save(group.trace, directory)) if group.trace is not None else ""
+
+
+def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str, object]:
+    return {
+        "verdict": str(state.verdict),
+        "target": state.program.target,
+        "digest": state.program.digest,
+        "strategy": state.strategy,
+        "seed": state.seed,
+        "executions": state.executions,
+        "steps": state.steps,
+        "seconds": round(state.seconds, 3),
+        "worth": state.worth,
+        "diverged": state.diverged,
+        "groups": [_group_json(group, files[key]) for key, group in state.groups.items()],
+        "notes": [_group_json(group, "") for group in state.notes.values()],
+    }
+
+
+def _group_json(group: Group, file: str) -> dict[str, object]:
+    return {
+        "cause": group.finding.cause,
+        "message": group.finding.message,
+        "details": list(group.finding.details),
+        "key": list(group.finding.key),
+        "count": group.count,
+        "first": group.first,
+        "token": group.token,
+        "trace": file,
+        "not_reproduced": group.wrong,
+    }
+
+
+def run_replay(args: argparse.Namespace) -> int:
+    """Replay a trace file or a token, and return the exit code."""
+    try:
+        program, token, trace = _what(args)
+        _check_fits(program, token)
+        runs = replay(program, token, trace=trace, times=args.times)
+    except (programs.UsageError, InputError) as error:
+        return refuse("replay", error)
+    identical = sum(run.identical for run in runs)
+    first = runs[0]
+    if first.trace is not None:
+        print(show(first.trace, stacks=not args.no_stacks), end="")
+    print(
+        f"\nreplayed {len(runs)} times: {identical} identical step for step ({token.steps} steps)"
+    )
+    if identical < len(runs):
+        different = next(run for run in runs if not run.identical)
+        print(f"{different.difference}\nlikely cause: something outside the schedule decides "
+              "(wall clock, files, hash order, state kept between runs)")  # fmt: skip
+        return INCONCLUSIVE
+    return FOUND if first.finding is not None else OK
+
+
+def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Trace | None]:
+    if args.token is not None:
+        token = tokens.decode(args.token)
+        return programs.load(args.what, args.package), token, None
+    if ":" in args.what and not Path(args.what).exists():
+        raise programs.UsageError(
+            f"{args.what!r} needs a token behind it: stage3 replay {args.what} s3:1:..."
+        )
+    trace = store.load(Path(args.what))
+    packages = args.package or trace.program.options.get("packages", "").split()
+    return programs.load(trace.program.target, packages), tokens.from_trace(trace), trace
+
+
+def _check_fits(program: programs.Program, token: tokens.Token) -> None:
+    if token.program_digest != program.digest:
+        raise programs.UsageError(
+            f"this schedule was recorded on another text of {program.target} (digest {token.program_digest}, "
+            f"now {program.digest}); check that text out, or explore again"
+        )
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if token.python and token.python != own:
+        raise programs.UsageError(
+            f"this schedule has granularity {token.granularity} and belongs to Python {token.python}, not {own}; "
+            f"run it with python{token.python}, or explore again"
+        )
+
+
+def refuse(command: str, error: Exception) -> int:
+    """Print one line about bad input; return exit code 2."""
+    print(f"stage3 {command}: {plain(str(error))}", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,297 @@
+"""The search loop: budgets, grouping, statistics, verdicts; and replay.
+
+Promises: after a find the exploration goes on; findings are grouped by (cause class, key), and a
+group reports the share of schedules that fail that way. The first schedule of each group is run
+again with every listener on; if that run does not fail in the same way the group says so and the
+verdict is inconclusive. A budget that is spent is a budget, not a proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from traces import token as tokens
+from verify import _real
+from verify.abc import ScheduleMismatchError
+from verify.record import Origin, Recorder, trace_of
+from verify.runtime.naming import name_of
+from verify.session import Outcome, Session
+from verify.strategies.replay import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from traces.schema import Trace
+    from verify.abc import ExecutionView, Finding, TaskView
+    from verify.program import Program
+    from verify.strategies import NamedStrategy
+
+    Progress = Callable[["Exploration"], None]
+
+PROGRESS_EVERY_S = 0.5
+
+
+class Verdict(StrEnum):
+    """What an exploration came to; never stronger than its evidence."""
+
+    FOUND = "found"
+    EXHAUSTED = "exhausted"
+    NOT_FOUND = "not found within the budget"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass
+class Group:
+    """Findings of one kind: the first schedule that shows it, and how many others do.
+
+    `first` is the number of the execution that found it (from 1) and `first_s` the seconds since
+    the start; `wrong` says why its replay is not to be trusted, if so.
+    """
+
+    finding: Finding
+    choices: tuple[int, ...]
+    first: int
+    first_s: float
+    count: int = 1
+    trace: Trace | None = None
+    token: str = ""
+    wrong: str = ""
+
+
+@dataclass
+class Exploration:
+    """The state, and at the end the result, of one exploration."""
+
+    program: Program
+    strategy: str
+    seed: int
+    executions: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    groups: dict[tuple[str, ...], Group] = field(default_factory=dict)
+    notes: dict[tuple[str, ...], Group] = field(default_factory=dict)
+    diverged: str = ""
+    exhausted: bool = False
+    worth: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the verdict."""
+        if self.diverged or any(group.wrong for group in self.groups.values()):
+            return Verdict.INCONCLUSIVE
+        if self.groups:
+            return Verdict.FOUND
+        if self.exhausted:
+            return Verdict.EXHAUSTED
+        return Verdict.NOT_FOUND if self.executions else Verdict.INCONCLUSIVE
+
+    @property
+    def failing(self) -> int:
+        """Return how many executions failed in any way."""
+        return sum(group.count for group in self.groups.values())
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, 1 or 4 as the command line promises."""
+        return {Verdict.FOUND: 1, Verdict.INCONCLUSIVE: 4}.get(self.verdict, 0)
+
+
+def explore(
+    program: Program,
+    strategy: NamedStrategy,
+    *,
+    executions: int | None = 1000,
+    seconds: float | None = None,
+    first_only: bool = False,
+    progress: Progress | None = None,
+) -> Exploration:
+    """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent."""
+    state = Exploration(program, strategy.name, strategy.seed)
+    watching = program.detectors()
+    start = told = _real.perf_counter()
+    with Session(program) as session:
+        while executions is None or state.executions < executions:
+            if not strategy.new_execution():
+                state.exhausted = True
+                break
+            outcome = session.run(strategy, watching)
+            if outcome.abort is not None:
+                state.diverged = f"{type(outcome.abort).__name__}: {outcome.abort}"
+                break
+            state.executions += 1
+            state.steps += outcome.steps
+            if outcome.finding is not None or outcome.notes:
+                _sort_in(state, outcome, _real.perf_counter() - start)
+                if first_only and state.groups:
+                    break
+            now = _real.perf_counter()
+            state.seconds = now - start
+            if seconds is not None and state.seconds >= seconds:
+                break
+            if progress is not None and now - told >= PROGRESS_EVERY_S:
+                told = now
+                progress(state)
+        state.seconds = _real.perf_counter() - start
+        for group in state.groups.values():
+            _record(session, group, strategy)
+    state.worth = strategy.worth(state.executions)
+    return state
+
+
+def _sort_in(state: Exploration, outcome: Outcome, seconds: float) -> None:
+    if outcome.finding is not None:
+        _count(state.groups, outcome.finding, outcome, state.executions, seconds)
+    for note in outcome.notes:
+        _count(state.notes, note, outcome, state.executions, seconds)
+
+
+def _count(
+    table: dict[tuple[str, ...], Group],
+    finding: Finding,
+    outcome: Outcome,
+    number: int,
+    seconds: float,
+) -> None:
+    key = (finding.cause, *finding.key)
+    group = table.get(key)
+    if group is None:
+        table[key] = Group(finding, outcome.choices, number, seconds)
+    else:
+        group.count += 1
+
+
+def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
+    program = session.program
+    recorder = Recorder()
+    replay = Replay(group.choices)
+    replay.new_execution()
+    watching = [recorder, *program.detectors()]
+    outcome = session.run(replay, watching, record_sites=True, on_stop=recorder.snapshot)
+    group.wrong = _difference(group, outcome)
+    if group.wrong or outcome.finding is None:
+        return
+    group.finding = outcome.finding
+    origin = Origin(strategy.name, strategy.seed)
+    group.trace = trace_of(program, recorder, group.choices, outcome.finding, origin)
+    group.token = tokens.encode(tokens.from_trace(group.trace))
+
+
+def _difference(group: Group, outcome: Outcome) -> str:
+    if outcome.abort is not None:
+        return f"its schedule does not fit a second run ({outcome.abort}): something outside the schedule decides"
+    if outcome.finding is None:
+        return "the second run of its schedule did not fail: something outside the schedule decides"
+    if (outcome.finding.cause, outcome.finding.key) != (group.finding.cause, group.finding.key):
+        return f"the second run of its schedule failed otherwise: {outcome.finding.message}"
+    return ""
+
+
+class _StepCheck(Recorder):
+    """Compares each step with the recorded one and stops at the first that differs."""
+
+    def __init__(
+        self, token: tokens.Token, steps: Sequence[tuple[str, str, str]] | None, *, full: bool
+    ) -> None:
+        super().__init__()
+        self.token = token
+        self.expected = steps
+        self.full = full
+        self.digest = tokens.RunDigest()
+        self.at = 0
+
+    def operation(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
+        """Check one step."""
+        at = self.at
+        name = name_of(target)
+        check = self.digest.fold(task.path, op, name)
+        checks = self.token.checks
+        if at >= len(checks) or checks[at] != check:
+            wanted = ""
+            if self.expected is not None and at < len(self.expected):
+                wanted = f"; recorded: {' '.join(self.expected[at])}"
+            elif at >= len(checks):
+                wanted = f"; the recorded run ended after {len(checks)} steps"
+            raise ScheduleMismatchError(f"step {at} is {task.path} {op} {name}{wanted}")
+        self.at = at + 1
+        if self.full:
+            super().operation(execution, task, op, target)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One replay: `identical` says that every step and the end were as recorded, `difference` what was not."""
+
+    identical: bool
+    difference: str
+    finding: Finding | None
+    steps: int
+    trace: Trace | None = None
+
+
+class Replayer:
+    """Replays one token (or trace) in a session, as often as wanted."""
+
+    def __init__(
+        self,
+        program: Program,
+        token: tokens.Token,
+        *,
+        trace: Trace | None = None,
+    ) -> None:
+        self.program = program
+        self.token = token
+        self.trace = trace
+        self.steps = (
+            [(step.task, step.op, step.object) for step in trace.steps]
+            if trace is not None
+            else None
+        )
+
+    def once(self, session: Session, *, record: bool = False) -> Replayed:
+        """Replay once; `record` keeps steps, sites and stacks."""
+        check = _StepCheck(self.token, self.steps, full=record)
+        replay = Replay(self.token.choices)
+        replay.new_execution()
+        outcome = session.run(
+            replay,
+            [check, *self.program.detectors()],
+            record_sites=record,
+            on_stop=check.snapshot if record else None,
+        )
+        difference = self._judge(check, outcome)
+        trace = None
+        if record and not difference:
+            origin = Origin("replay", 0)
+            trace = trace_of(self.program, check, self.token.choices, outcome.finding, origin)
+        return Replayed(not difference, difference, outcome.finding, outcome.steps, trace)
+
+    def _judge(self, check: _StepCheck, outcome: Outcome) -> str:
+        if outcome.abort is not None:
+            return f"divergence: {outcome.abort}"
+        if check.at != self.token.steps:
+            return f"divergence: the run ended after {check.at} steps, the recorded one after {self.token.steps}"
+        if check.digest.digest() != self.token.final:
+            return "divergence: every step's check byte agreed, but the digest of the run does not"
+        if outcome.choices != self.token.choices:
+            return "divergence: the run used fewer choices than recorded"
+        if self.trace is not None and self.trace.failure is not None:
+            found = outcome.finding
+            key = (found.cause, *found.key) if found is not None else ()
+            if key != self.trace.failure.key:
+                return f"divergence: the run ended with {key}, the recorded one with {self.trace.failure.key}"
+        return ""
+
+
+def replay(
+    program: Program,
+    token: tokens.Token,
+    *,
+    trace: Trace | None = None,
+    times: int = 1,
+) -> list[Replayed]:
+    """Replay `token` on `program` `times` times, the first of them recorded in full."""
+    replayer = Replayer(program, token, trace=trace)
+    with Session(program) as session:
+        return [replayer.once(session, record=not at) for at in range(times)]

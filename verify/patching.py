@@ -1,0 +1,120 @@
+"""Puts the models in place of the standard library's names for the length of a check, and takes them out again.
+
+Promises: (1) methods of the Python-level classes are patched where they are defined, so subclasses,
+early imports and objects made before the check are covered; (2) names that are C-level objects are
+swept: every module's global that *is* the original gets the model, whatever it is called there; (3)
+all of it is undone, also after a failed check, and what a module assigned itself in the meantime is
+left alone. Threads that are not controlled keep the originals' behaviour. Does not do: locks made
+before the check (they stay real).
+"""
+
+from __future__ import annotations
+
+import queue
+import selectors
+import socket
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from verify.primitives import conditions, events, queues, semaphores, threads, times
+from verify.primitives.locals import Local
+from verify.primitives.locks import Lock, RLock
+from verify.primitives.patches import Patch
+from verify.primitives.selecting import Selector
+from verify.primitives.sockets import Socket, create_connection, create_server, socketpair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+OWN = (
+    "verify",
+    "traces",
+    "greenlet",
+    "_thread",
+    "importlib",
+    "_frozen_importlib",
+    "_pytest",
+    "pluggy",
+    "pytest_timeout",
+)
+
+
+def method_rows() -> list[Patch]:
+    """Return the patches of classes and of functions at their home."""
+    out: list[Patch] = []
+    for module in (threads, events, conditions, semaphores, queues, times):
+        out += module.rows()
+    out += [
+        Patch(threading, "Lock", Lock),
+        Patch(threading, "_allocate_lock", Lock),
+        Patch(threading, "RLock", RLock),
+        Patch(threading, "local", Local),
+        Patch(queue, "SimpleQueue", queues.SimpleQueue),
+        Patch(socket, "socket", Socket),
+        Patch(socket, "socketpair", socketpair),
+        Patch(socket, "create_connection", create_connection),
+        Patch(socket, "create_server", create_server),
+    ]
+    out += [
+        Patch(selectors, name, Selector)
+        for name in ("DefaultSelector", "SelectSelector", "PollSelector", "EpollSelector")
+        if hasattr(selectors, name)
+    ]
+    return out
+
+
+class Patches:
+    """The patches of one check: in place between `install` and `restore`."""
+
+    def __init__(self) -> None:
+        self.undo: list[Patch] = []
+
+    def install(self) -> None:
+        """Put every model in place."""
+        rows = method_rows()
+        replaced: dict[int, tuple[object, object]] = {}
+        for row in rows:
+            original = getattr(row.owner, row.name)
+            self.undo.append(Patch(row.owner, row.name, original))
+            if not isinstance(row.owner, type):
+                replaced[id(original)] = (original, row.value)
+        for row in rows:
+            setattr(row.owner, row.name, row.value)
+        for module in _swept():
+            self._sweep(module, replaced)
+
+    def _sweep(self, module: ModuleType, replaced: dict[int, tuple[object, object]]) -> None:
+        names = vars(module)
+        for name, value in list(names.items()):
+            hit = replaced.get(id(value))
+            if hit is not None and hit[0] is value:
+                self.undo.append(Patch(module, name, value))
+                names[name] = hit[1]
+
+    def restore(self) -> None:
+        """Take every model out again."""
+        for row in reversed(self.undo):
+            setattr(row.owner, row.name, row.value)
+        self.undo.clear()
+
+
+def _swept() -> list[ModuleType]:
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] not in OWN and type(module) is type(sys)
+    ]
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """Hold the models in place for the length of a `with` block."""
+    patches = Patches()
+    patches.install()
+    try:
+        yield
+    finally:
+        patches.restore()

@@ -1,0 +1,274 @@
+"""Lock and RLock.
+
+Promises: any waiter may get a released lock (the schedule decides), as with pthread mutexes. A lock
+may be released by another thread, an RLock only by its owner. `holder` is the task that took it. A
+lock taken by `with` is expected back from its holder alone, so a cycle through it is a deadlock at
+once; one taken by `acquire()` may be somebody's signal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from verify import _real
+from verify.runtime import current
+from verify.runtime.gate import Gate
+from verify.runtime.naming import Holdable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from verify.runtime.execution import Execution
+    from verify.runtime.task import Task
+
+
+def seconds(blocking: bool, timeout: float | None) -> float | None:
+    """Turn acquire()'s two arguments into seconds to wait (None: for ever), with CPython's errors."""
+    if timeout is None or timeout == -1:
+        return None if blocking else 0.0
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    return timeout
+
+
+class Lock(Holdable):
+    """Stands in for `threading.Lock`."""
+
+    __slots__ = ("gate",)
+
+    KIND = "Lock"
+
+    # The first execution binds it here; `acquire` in a later one adopts it anew.
+    def __new__(cls) -> Self:
+        """Make a model for a controlled caller, a real lock for any other thread."""
+        running = current.controlled()
+        if running is None:
+            return _real.allocate_lock()  # type: ignore[return-value]
+        self = object.__new__(cls)
+        self.adopt(running)
+        return self
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution`, unlocked."""
+        super().adopt(execution)
+        self.gate = Gate(execution, self, is_open=True)
+        self.holder = None
+        execution.locks.append(self)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; return whether it was taken."""
+        execution = current.execution
+        if execution is None:
+            return self._acquire_outside()
+        if self.execution is not execution:
+            self.adopt(execution)
+        me = execution.current
+        gate = self.gate
+        if blocking and timeout == -1:
+            execution.pass_gate(me, "Lock.acquire", self, gate)  # type: ignore[arg-type]
+        elif not self._try(execution, me, gate, seconds(blocking, timeout)):  # type: ignore[arg-type]
+            return False
+        gate.owner = self.holder = me
+        if gate.waiting:
+            gate.set_closed()
+        else:
+            gate.open = False
+        return True
+
+    def _try(self, execution: Execution, me: Task, gate: Gate, timeout: float | None) -> bool:
+        if timeout is not None and timeout <= 0:
+            execution.point(me, "Lock.try_acquire", self)
+            if not gate.open:
+                me.yields += 1
+            passed = gate.open
+        else:
+            passed = execution.pass_gate(me, "Lock.acquire", self, gate, timeout)
+        if execution.listening:
+            execution.result(me, result=passed)
+        return passed
+
+    def _acquire_outside(self) -> bool:
+        taken = self.gate.open
+        self.gate.open = False
+        return taken
+
+    def release(self) -> None:
+        """Give the lock back."""
+        execution = current.execution
+        gate = self.gate
+        if execution is None:
+            gate.open = True
+            self.holder = None
+            return
+        if self.execution is not execution:
+            self.adopt(execution)
+            gate = self.gate
+        execution.point(execution.current, "Lock.release", self)  # type: ignore[arg-type]
+        if gate.open:
+            raise RuntimeError("release unlocked lock")
+        self.free()
+
+    def free(self) -> None:
+        """Give the lock back without a scheduling point (inside a larger operation)."""
+        gate = self.gate
+        gate.owner = self.holder = None
+        gate.firm = False
+        if gate.waiting or gate.watchers:
+            gate.set_open()
+        else:
+            gate.open = True
+
+    def take_back(self, me: Task, saved: int) -> None:
+        """Hold the lock again; the caller knows that it is free."""
+        del saved
+        self.gate.owner = self.holder = me
+        self.gate.set_closed()
+
+    def free_all(self, me: Task) -> int:
+        """Give the lock back whatever the depth; return the depth for `take_back`."""
+        del me
+        self.free()
+        return 1
+
+    def locked(self) -> bool:
+        """Say whether somebody holds the lock."""
+        execution = current.execution
+        if execution is not None and execution.current is not None:
+            execution.point(execution.current, "Lock.locked", self)
+        return not self.gate.open
+
+    def held_by_me(self, me: Task) -> bool:
+        """Say whether the lock counts as held for Condition.wait (as CPython: whether anybody holds it)."""
+        del me
+        return not self.gate.open
+
+    def __enter__(self) -> bool:
+        self.acquire()
+        self.gate.firm = True
+        return True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<{'unlocked' if self.gate.open else 'locked'} {self.title}>"
+
+
+class RLock(Holdable):
+    """Stands in for `threading.RLock`."""
+
+    __slots__ = ("count", "gate")
+
+    KIND = "RLock"
+
+    def __new__(cls) -> Self:
+        """Make a model for a controlled caller, a real lock for any other thread."""
+        running = current.controlled()
+        if running is None:
+            return _real.RLock()  # type: ignore[return-value]
+        self = object.__new__(cls)
+        self.adopt(running)
+        return self
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution`, unlocked."""
+        super().adopt(execution)
+        self.gate = Gate(execution, self, is_open=True)
+        self.gate.firm = True
+        self.holder = None
+        self.count = 0
+        execution.locks.append(self)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, again if the caller holds it already; return whether it was taken."""
+        execution = current.execution
+        if execution is None:
+            self.count += 1
+            return True
+        if self.execution is not execution:
+            self.adopt(execution)
+        me = execution.current
+        if me is None:
+            self.count += 1
+            return True
+        wait = seconds(blocking, timeout)
+        gate = self.gate
+        if self.holder is me:
+            execution.point(me, "RLock.reacquire", self)
+            self.count += 1
+            return True
+        if wait is not None and wait <= 0:
+            execution.point(me, "RLock.try_acquire", self)
+            passed = gate.open
+            if not passed:
+                me.yields += 1
+        else:
+            passed = execution.pass_gate(me, "RLock.acquire", self, gate, wait)
+        if wait is not None and execution.listening:
+            execution.result(me, result=passed)
+        if not passed:
+            return False
+        self.take_back(me, 1)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back once."""
+        execution = current.execution
+        if execution is None or execution.current is None:
+            self.count = max(self.count - 1, 0)
+            return
+        me = execution.current
+        execution.point(me, "RLock.release", self)
+        if self.holder is not me:
+            raise RuntimeError("cannot release un-acquired lock")
+        self.count -= 1
+        if self.count == 0:
+            self.free()
+
+    def free(self) -> None:
+        """Give the lock back whatever the depth, without a scheduling point."""
+        self.count = 0
+        self.gate.owner = self.holder = None
+        self.gate.set_open()
+
+    def take_back(self, me: Task, saved: int) -> None:
+        """Hold the lock again `saved` deep; the caller knows that it is free."""
+        self.gate.owner = self.holder = me
+        self.count = saved
+        self.gate.set_closed()
+
+    def free_all(self, me: Task) -> int:
+        """Give the lock back whatever the depth; return the depth for `take_back`."""
+        del me
+        depth = self.count
+        self.free()
+        return depth
+
+    def held_by_me(self, me: Task) -> bool:
+        """Say whether `me` owns the lock."""
+        return self.holder is me
+
+    def _is_owned(self) -> bool:
+        execution = current.execution
+        return execution is not None and self.holder is execution.current
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<{'unlocked' if self.gate.open else 'locked'} {self.title} count={self.count}>"

@@ -1,0 +1,195 @@
+"""The program under test: loading it, the files that belong to it, and the digest that ties schedules to it.
+
+Promises: a target is `module:function` (or a callable); everything wrong with it is one
+`UsageError` that says what to type. The digest covers the target's name and the text of every
+source file in scope, so a schedule recorded for one text is refused by another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from verify.abc import Settings
+from verify.detectors import default_detectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from verify.abc import Detector
+
+    Body = Callable[..., object]  # type: ignore[explicit-any] # called with the arguments given
+    MakeDetectors = Callable[[], list[Detector]]
+
+ATTRIBUTE = "__stage3_scenario__"
+
+
+class UsageError(ValueError):
+    """Something the user gave cannot be used; the text names it and says what to do. Exit code 2."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A target with its scope. `files` are the absolute source files whose loops are counted and text is digested.
+
+    `settings` and `detectors` are what the target asked for (`scenario`), or the defaults.
+    """
+
+    target: str
+    body: Body = field(repr=False)
+    files: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    detectors: MakeDetectors = field(default=default_detectors, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over the target, its options and the text of its files."""
+        hasher = hashlib.blake2b(digest_size=8)
+        hasher.update(self.target.encode())
+        hasher.update(repr(self.settings).encode())
+        for name, value in sorted(self.options.items()):
+            hasher.update(f"\0{name}={value}".encode())
+        for name in self.files:
+            hasher.update(b"\0" + Path(name).name.encode() + b"\0")
+            hasher.update(_text(name))
+        return hasher.hexdigest()
+
+
+def _text(filename: str) -> bytes:
+    try:
+        return Path(filename).read_bytes()
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a target asks for: which packages belong to it, how it is run, who watches."""
+
+    packages: tuple[str, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    detectors: MakeDetectors = default_detectors
+
+
+def scenario(
+    *,
+    packages: tuple[str, ...] = (),
+    settings: Settings | None = None,
+    detectors: MakeDetectors = default_detectors,
+) -> Callable[[Body], Body]:
+    """Decorate a target with the packages in its scope, its settings and its detectors.
+
+    With `packages` given, they alone are the scope; otherwise it is the target's own top package.
+    """
+    asked = Scenario(packages, settings or Settings(), detectors)
+
+    def mark(body: Body) -> Body:
+        setattr(body, ATTRIBUTE, asked)
+        return body
+
+    return mark
+
+
+def load(target: str, packages: Sequence[str] = ()) -> Program:
+    """Import `module:function` or `module:function?name=value&...` (keyword arguments, whole numbers as int)."""
+    place, _, query = target.partition("?")
+    module_name, separator, name = place.partition(":")
+    if not separator or not module_name or not name:
+        raise UsageError(
+            f"target {target!r} is not of the form module:function; type e.g. examples.bank:transfer"
+        )
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
+    body = _function(module_name, name)
+    return of(body, target, packages, _arguments(target, query))
+
+
+def _function(module_name: str, name: str) -> Body:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise UsageError(
+                f"no module {module_name!r} on the path; run from the directory that contains it, or install it"
+            ) from None
+        raise UsageError(
+            f"module {module_name!r} cannot be imported: {error}; install what it needs"
+        ) from None
+    except SyntaxError as error:
+        raise UsageError(
+            f"module {module_name!r} cannot be imported: {error}; correct it first"
+        ) from None
+    body: object = getattr(module, name, None)
+    if body is None:
+        known = ", ".join(
+            sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))[:12]
+        )
+        raise UsageError(
+            f"module {module_name!r} has no function {name!r}; it has: {known or 'no public function'}"
+        )
+    if not callable(body):
+        raise UsageError(
+            f"{module_name}:{name} is a {type(body).__name__}, not a function; name a function"
+        )
+    return body
+
+
+def _arguments(target: str, query: str) -> dict[str, object]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
+    except ValueError as error:
+        raise UsageError(
+            f"target {target!r}: {error}; type arguments as ?name=value&name=value"
+        ) from None
+    return {
+        name: int(value) if value.removeprefix("-").isdecimal() else value for name, value in pairs
+    }
+
+
+def of(
+    body: Body,
+    target: str | None = None,
+    packages: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+) -> Program:
+    """Make a program of a callable and the arguments it is to get."""
+    module_name = getattr(body, "__module__", "") or ""
+    target = target or f"{module_name}:{getattr(body, '__qualname__', type(body).__name__)}"
+    asked = getattr(body, ATTRIBUTE, None) or Scenario()
+    if not isinstance(asked, Scenario):
+        raise UsageError(
+            f"{target}: {ATTRIBUTE} is a {type(asked).__name__}; use the decorator verify.scenario"
+        )
+    wanted = (*asked.packages, *packages)
+    files = scope("" if asked.packages else module_name, wanted)
+    bound = partial(body, **arguments) if arguments else body
+    options = {"packages": " ".join(packages)} if packages else {}
+    return Program(target, bound, files, options, asked.settings, asked.detectors)
+
+
+def scope(module_name: str, packages: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the source files in scope: those of the target's top package, and of `packages` and what is below them."""
+    tops = [*packages]
+    if module_name:
+        top = module_name.partition(".")[0]
+        tops.append(top if hasattr(sys.modules.get(top), "__path__") else module_name)
+    files = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if (
+            file
+            and file.endswith(".py")
+            and any(name == top or name.startswith(f"{top}.") for top in tops)
+        ):
+            files.add(file)
+    return tuple(sorted(files))

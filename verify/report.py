@@ -1,0 +1,50 @@
+"""What an exploration and its failures say: verdict first, then the cause in one sentence, the replay line last.
+
+Pure formatting: values in, text out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traces.text import show
+from verify.explore import Verdict
+
+if TYPE_CHECKING:
+    from verify.explore import Exploration, Group
+
+
+def summary(state: Exploration) -> str:
+    """Return the verdict and what it rests on, in a few lines."""
+    rate = state.executions / state.seconds if state.seconds else 0.0
+    budget = f"{state.executions:,} executions, {state.steps:,} steps in {state.seconds:.1f} s"
+    lines = [
+        f"{state.verdict}: {state.program.target}",
+        f"  {budget} ({rate:,.0f} executions/s), strategy {state.strategy}, seed {state.seed}",
+    ]
+    if state.diverged:
+        lines.append(f"  stopped: {state.diverged}")
+    lines += [f"  {headline(group, state.executions)}" for group in state.groups.values()]
+    if state.notes:
+        lines.append("  noted on the way (no execution ends with these):")
+        lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]
+    if state.verdict is Verdict.NOT_FOUND:
+        lines.append("  the budget is spent; that is no proof. " + state.worth)
+    return "\n".join(lines)
+
+
+def headline(group: Group, executions: int) -> str:
+    """Return one line on a group of findings."""
+    share = 100.0 * group.count / executions if executions else 0.0
+    text = (
+        f"{group.finding.cause}: {group.finding.message} [first in execution {group.first:,}, "
+        f"{group.count:,} of {executions:,} executions, {share:.3g} %]"
+    )
+    return f"{text} NOT REPRODUCED: {group.wrong}" if group.wrong else text
+
+
+def failure(group: Group, file: str = "") -> str:
+    """Return the whole report of one group: steps by thread, backtraces, replay line."""
+    if group.trace is None:
+        return f"{group.finding.cause}: {group.finding.message}\n  no trace: {group.wrong or 'not recorded'}"
+    return show(group.trace, file=file)

@@ -1,0 +1,73 @@
+"""Names that are the same in every run of a schedule, in every process.
+
+Promises: a task is named by its creation path (`main`, `main/1`, `main/1/2`); an object by the task
+that made it, its kind and a per-task counter (`main/1:Lock#2`). Never by `id()`, never by a global
+number, so two runs that do the same things call the same things by the same names whatever the
+order in which other tasks ran. An object that was there before the run is named in the order of
+first use (`early:Event#1`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verify.runtime.execution import Execution
+    from verify.runtime.task import Task
+
+
+class Named:
+    """Base of every modelled object: who made it, and as the how-manieth."""
+
+    __slots__ = ("__weakref__", "creator", "execution", "label", "serial", "site")
+
+    KIND = "Object"
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution` from now on: named by the task that is running."""
+        self.execution = execution
+        self.label = ""
+        self.site = ""
+        maker = execution.current
+        if maker is None:
+            execution.early += 1
+            self.creator = "early"
+            self.serial = execution.early
+        else:
+            maker.made += 1
+            self.creator = maker.path
+            self.serial = maker.made
+        if execution.record_sites:
+            execution.remember_site(self)
+
+    @property
+    def name(self) -> str:
+        """The creation-path name, stable from run to run."""
+        return f"{self.creator}:{self.KIND}#{self.serial}"
+
+    @property
+    def title(self) -> str:
+        """What a report calls it: the attribute it was first seen under if known, else its creation path."""
+        return self.label or self.name
+
+
+class Holdable(Named):
+    """A lock: `holder` is the task that has it."""
+
+    __slots__ = ("holder",)
+
+    holder: Task | None
+
+
+def name_of(target: object) -> str:
+    """Return the stable name of an operation's target: a modelled object, a task, or a plain string."""
+    if isinstance(target, str):
+        return target
+    name = getattr(target, "name", None)
+    return name if isinstance(name, str) else type(target).__name__
+
+
+def title_of(target: object) -> str:
+    """Return what a report calls an operation's target."""
+    title = getattr(target, "title", None)
+    return title if isinstance(title, str) else name_of(target)

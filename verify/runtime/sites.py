@@ -1,0 +1,98 @@
+"""Where the program under test stands: source sites and stacks without the toolkit's own frames.
+
+Promises: a site is `file:line function`, with the file relative to the working directory where it
+lies below it, so that it reads the same on every machine. Frames of the toolkit and of the standard
+library's `threading`, `queue` and `socket` are folded away.
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import CodeType, FrameType
+
+_HERE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+_FOLDED = tuple(
+    getattr(sys.modules.get(name), "__file__", None) or name
+    for name in ("threading", "queue", "socket", "selectors")
+)
+
+
+def is_framework(filename: str) -> bool:
+    """Say whether a source file belongs to the toolkit or to the threading machinery, not to the program."""
+    return filename.startswith((_HERE, "<frozen")) or filename in _FOLDED
+
+
+def short(filename: str) -> str:
+    """Return `filename` relative to the working directory if it lies below it."""
+    base = f"{Path.cwd()}{os.sep}"
+    return filename.removeprefix(base)
+
+
+def frames(innermost: FrameType | None) -> Iterator[FrameType]:
+    """Yield the frames of the program under test, innermost first."""
+    frame = innermost
+    while frame is not None:
+        if not is_framework(frame.f_code.co_filename):
+            yield frame
+        frame = frame.f_back
+
+
+def site_of_frame(innermost: FrameType | None) -> str:
+    """Return the innermost site of the program in a stack, or an empty string."""
+    for frame in frames(innermost):
+        return describe(frame)
+    return ""
+
+
+def describe(frame: FrameType) -> str:
+    """Return `file:line function` of one frame."""
+    code = frame.f_code
+    return f"{short(code.co_filename)}:{frame.f_lineno} {code.co_qualname}"
+
+
+def assigned_name(innermost: FrameType | None) -> str:
+    """Return what the program is about to call the object it is making: `Account.lock`, `lock_a`, or nothing.
+
+    Read off the instruction behind the call; only where the result goes straight into a name or an
+    attribute.
+    """
+    for frame in frames(innermost):
+        owner, name = _store_after(frame.f_code, frame.f_lasti)
+        if owner:
+            return f"{type(frame.f_locals.get(owner)).__name__}.{name}"
+        return name
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _store_after(code: CodeType, offset: int) -> tuple[str, str]:
+    owner = ""
+    for instruction in dis.get_instructions(code):
+        if instruction.offset <= offset or instruction.opname in {
+            "CACHE",
+            "COPY",
+            "CALL",
+            "PRECALL",
+        }:
+            continue
+        name = str(instruction.argval)
+        if instruction.opname == "LOAD_FAST" and not owner:
+            owner = name
+        elif instruction.opname == "STORE_ATTR":
+            return owner, name
+        elif (
+            instruction.opname in {"STORE_FAST", "STORE_GLOBAL", "STORE_NAME", "STORE_DEREF"}
+            and not owner
+        ):
+            return "", name
+        else:
+            break
+    return "", ""

@@ -1,0 +1,40 @@
+"""Search strategies, one algorithm a file.
+
+A strategy is three methods (`verify.abc.Strategy`); those that the command line offers also have a
+name, a seed, and a sentence that says what a pass is worth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from verify.abc import Strategy
+from verify.strategies.pct import PCT
+from verify.strategies.random_walk import RandomWalk
+from verify.strategies.replay import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PCT", "STRATEGIES", "NamedStrategy", "RandomWalk", "Replay"]
+
+
+class NamedStrategy(Strategy, Protocol):
+    """A strategy that the search loop can report on."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed that makes it explore the same executions again."""
+        ...
+
+    def worth(self, executions: int) -> str:
+        """Say what `executions` executions without a find are worth."""
+        ...
+
+
+STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {"random": RandomWalk, "pct": PCT}

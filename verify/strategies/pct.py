@@ -1,0 +1,142 @@
+"""PCT: probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010).
+
+Plain mode (n, k and d given) is the paper's algorithm: n random distinct priorities d .. d+n-1; d-1
+change points drawn evenly from the first k choices, the i-th of them lowering the task about to run
+to priority i; always the enabled task of highest priority. One run finds a bug of depth d with
+probability at least 1 / (n * k**(d-1)).
+
+Deviations, admitted: only steps with a choice are counted, so k is the number of real choices (the
+bound holds for that k). In learning mode d is drawn for each execution and k is the largest number
+of choices seen so far, tasks join at a random priority, and a task that gives way (sleep, failed
+try, time-out) falls below all others every other time, so that a loop that polls cannot starve
+those it waits for; the bound is then nominal, and `worth` says so.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.abc import T
+
+MAX_DEPTH = 10
+
+
+class PCT:
+    """Priorities with a few random change points."""
+
+    name = "pct"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        tasks: int | None = None,
+        choices: int | None = None,
+        depth: int | None = None,
+    ) -> None:
+        given = [value for value in (tasks, choices, depth) if value is not None]
+        if given and len(given) < 3:
+            raise ValueError(
+                "PCT's plain mode needs all three of tasks (n), choices (k) and depth (d); give all or none"
+            )
+        if any(value < 1 for value in given):
+            raise ValueError(f"PCT: tasks, choices and depth must be at least 1, not {given}")
+        self.seed = seed
+        self.rng = Random(seed)
+        self.plain = bool(given)
+        self.tasks = tasks or 0
+        self.choices = choices or 16
+        self.depth = depth or 1
+        self.count = 0
+        self.most_tasks = 0
+        self.most_choices = 0
+        self.priorities: dict[int, float] = {}
+        self.changes: dict[int, int] = {}
+        self.given_way: dict[int, int] = {}
+        self.floor = 0.0
+
+    def new_execution(self) -> bool:
+        """Draw priorities and change points."""
+        self.most_choices = max(self.most_choices, self.count)
+        rng = self.rng
+        self.count = 0
+        self.floor = 0.0
+        if not self.plain:
+            self.choices = max(self.choices, self.most_choices)
+            self.depth = min(1 + int(rng.expovariate(0.4)), MAX_DEPTH)
+        self.given_way = {}
+        self.priorities = {}
+        if self.plain:
+            order = list(range(self.depth, self.depth + self.tasks))
+            rng.shuffle(order)
+            self.priorities = dict(enumerate(map(float, order)))
+        # Not sorted: which value comes first in time is itself random (the paper's step 2).
+        self.changes = {rng.randint(1, self.choices): value for value in range(1, self.depth)}
+        return True
+
+    def choose(self, enabled: Sequence[T], current: T) -> T:
+        """Run the enabled task of highest priority, lowered first if a change point falls on this step."""
+        self.count += 1
+        if not self.plain:
+            self._demote_if_gave_way(current)
+        best = self._highest(enabled)
+        value = self.changes.get(self.count)
+        if value is not None:
+            self.priorities[best.index] = float(value)
+            best = self._highest(enabled)
+        return best
+
+    def _highest(self, enabled: Sequence[T]) -> T:
+        priorities = self.priorities
+        best = enabled[0]
+        top = -1e18
+        for task in enabled:
+            index = task.index
+            priority = priorities.get(index)
+            if priority is None:
+                priority = priorities[index] = self._join(index)
+            if priority > top:
+                top = priority
+                best = task
+        return best
+
+    def _join(self, index: int) -> float:
+        self.most_tasks = max(self.most_tasks, index + 1)
+        return self.depth + self.rng.random() * 1000.0
+
+    def _demote_if_gave_way(self, task: T) -> None:
+        yields = task.yields
+        if yields and yields != self.given_way.get(task.index):
+            self.given_way[task.index] = yields
+            if self.rng.random() < 0.5:
+                return  # a single sleep is no spin: half of them keep their place
+            self.floor -= 1.0
+            self.priorities[task.index] = self.floor
+
+    def draw(self, bound: int) -> int:
+        """Draw evenly."""
+        return int(self.rng.random() * bound)
+
+    def worth(self, executions: int) -> str:
+        """Say what `executions` passes are worth, and for which n, k and d."""
+        seen = max(self.most_choices, self.count)
+        if not self.plain:
+            return (
+                f"{executions} PCT executions with depth drawn from 1..{MAX_DEPTH}, k learnt ({seen} choices): "
+                "the bound 1/(n*k^(d-1)) is nominal"
+            )
+        n, k, d = self.tasks, self.choices, self.depth
+        if self.most_tasks > n or seen > k:
+            return (
+                f"PCT's bound is void: it was asked for n={n}, k={k}, and a run had "
+                f"{max(self.most_tasks, n)} tasks and {seen} choices; give at least these"
+            )
+        one = 1.0 / (n * k ** (d - 1))
+        return (
+            f"a bug of depth {d} is found by one execution with probability >= 1/(n*k^(d-1)) = {one:.3g} "
+            f"(n={n} tasks, k={k} choices); {executions} missed it with probability <= {(1 - one) ** executions:.3g}"
+        )
