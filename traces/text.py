@@ -32,7 +32,8 @@ MOST_TOKEN = 400
 _GUTTER = 12  # "123456 =>!! "
 _LEAST_LANE = 14
 _MOST_LANE = 34
-_SITE = 30
+_SITE = 30  # characters for `file:line function`, the end of it if longer
+_LEAST_WIDTH = 60
 
 
 def show(
@@ -51,7 +52,7 @@ def show(
     stored: the replay line names it when the token is too long to paste. Raises `TraceError` when
     the window holds no step of the trace.
     """
-    width = max(width, 60)
+    width = max(width, _LEAST_WIDTH)
     titles = Titles.of(trace)
     lines = [line for text in _verdict(trace) for line in wrapped(text, width)]
     lines.append("")
@@ -148,7 +149,7 @@ def _window(trace: Trace, first: int | None, last: int | None) -> range:
     high = count - 1 if last is None else last
     shown = range(max(low, 0), min(high + 1, count))
     if not shown:
-        remedy = f"ask for steps between 0 and {count - 1}" if count else "show the trace without"
+        remedy = f"ask for steps between 0 and {count - 1}" if count else "leave --steps out"
         raise TraceError(f"steps {low}:{high}", f"the trace has {counted(count, 'step')}", remedy)
     return shown
 
@@ -161,23 +162,32 @@ def _steps(trace: Trace, titles: Titles, shown: range, width: int) -> Iterator[s
     steps = trace.steps[shown.start : shown.stop]
     failing = len(trace.steps) - 1 if trace.failure else -1
     lanes = list(dict.fromkeys(step.task for step in trace.steps))
-    room = (width - _GUTTER - _SITE) // len(lanes)
-    if shown.start:
-        yield f"(steps 0 to {shown.start - 1} are not shown: --steps 0:{shown.start - 1})"
+    site = min(max(len(_site(step)) for step in steps), _SITE)
+    room = (width - _GUTTER - site) // len(lanes)
+    yield from _left_out(range(shown.start))
     if len(lanes) <= MOST_LANES and room >= _LEAST_LANE:
-        yield from _in_lanes(steps, lanes, titles, failing, min(room, _MOST_LANE))
+        yield from _in_lanes(steps, lanes, titles, failing, room)
     else:
-        yield from _folded(steps, titles, failing, width)
-    if shown.stop < len(trace.steps):
-        rest = f"{shown.stop} to {len(trace.steps) - 1}"
-        yield f"(steps {rest} are not shown: --steps {shown.stop}:{len(trace.steps) - 1})"
+        yield from _folded(steps, titles, failing, width - site)
+    yield from _left_out(range(shown.stop, len(trace.steps)))
     yield "=> first step after a preemption" + ("; !! where it failed" if trace.failure else "")
+
+
+def _left_out(indices: range) -> Iterator[str]:
+    """Say which steps are not shown, and how to see them."""
+    if not indices:
+        return
+    first, last = indices[0], indices[-1]
+    what = f"step {first} is" if first == last else f"steps {first} to {last} are"
+    yield f"({what} not shown: --steps {first}:{last})"
 
 
 def _in_lanes(
     steps: Sequence[Step], lanes: list[str], titles: Titles, failing: int, room: int
 ) -> Iterator[str]:
     """Yield a header and the steps, each in its task's column, its source line at the right."""
+    texts = [*map(titles.task, lanes), *(_did(step, titles) for step in steps)]
+    room = min(room, _MOST_LANE, max(map(len, texts)) + 2)
     left = {task: place * room for place, task in enumerate(lanes)}
     heads = "".join(cut(titles.task(task), room - 2).ljust(room) for task in lanes)
     yield " " * _GUTTER + heads + "source"
@@ -188,9 +198,9 @@ def _in_lanes(
 
 
 def _folded(steps: Sequence[Step], titles: Titles, failing: int, width: int) -> Iterator[str]:
-    """Yield the steps with the task's name in front."""
+    """Yield the steps with the task's name in front; `width` leaves out the source line."""
     lane = min(max(len(titles.task(step.task)) for step in steps), 24)
-    room = width - _GUTTER - lane - 3 - _SITE
+    room = width - _GUTTER - lane - 3
     for step in steps:
         name = cut(titles.task(step.task), lane).ljust(lane)
         did = cut(_did(step, titles), room - 2).ljust(room)
@@ -198,7 +208,7 @@ def _folded(steps: Sequence[Step], titles: Titles, failing: int, width: int) -> 
 
 
 def _mark(step: Step, failing: int) -> str:
-    mark = ("=>" if step.switch else "") + ("!!" if step.index == failing else "")
+    mark = ("=>" if step.switch else "  ") + ("!!" if step.index == failing else "")
     return f"{step.index:>6} {mark}".ljust(_GUTTER)
 
 
