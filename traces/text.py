@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from traces.schema import Failure, Step, TaskRecord, Trace
 
-__all__ = ["MOST_LANES", "MOST_SHOWN", "replay_line", "show"]
+__all__ = ["MOST_LANES", "MOST_SHOWN", "plain", "replay_line", "show"]
 
 MOST_LANES = 6
 MOST_SHOWN = 200
