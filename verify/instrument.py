@@ -16,12 +16,13 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
 
 from bytecode import Bytecode, Instr
-from bytecode.instr import InstrLocation
 
 from verify.runtime.loops import tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from bytecode.instr import InstrLocation
 
 _rewritten: dict[CodeType, CodeType] = {}
 

@@ -218,13 +218,13 @@ class Socket(Named):
         stream = self._connected(self.tx)
         if not len(data):
             return 0
+        self._used_by(me, stream.readable, self.rx.writable if self.rx is not None else None)
         self._await(execution, me, "socket.send", stream, stream.writable)
         if stream.broken or stream.at_end:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         with memoryview(data) as view, view.cast("B") as octets:
             count = min(len(octets), stream.limit - len(stream.data))
             stream.data += octets[:count]
-        stream.readable.owner = me
         rate = execution.settings.link_bytes_per_s
         if rate:
             execution.clock.advance(count / rate)
@@ -246,11 +246,11 @@ class Socket(Named):
         """Wait for bytes; return up to `size` of them, or none at the end of the stream."""
         execution, me = self._use()
         stream = self._connected(self.rx)
+        self._used_by(me, stream.writable, self.tx.readable if self.tx is not None else None)
         self._await(execution, me, "socket.recv", stream, stream.readable)
         piece = bytes(stream.data[:size])
         if not flags & socket.MSG_PEEK:
             del stream.data[:size]
-        stream.writable.owner = me
         stream.settle()
         return piece
 
@@ -373,6 +373,14 @@ class Socket(Named):
             raise TimeoutError("timed out")
         if self.closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    @staticmethod
+    def _used_by(me: Task, served: Gate, other: Gate | None) -> None:
+        # Who is expected to open a stream's gates: the last task to use that end for it, or, while nobody has, for
+        # anything at all. Only a hang report reads this.
+        served.owner = me
+        if other is not None and other.owner is None:
+            other.owner = me
 
     @staticmethod
     def _connected(stream: Stream | None) -> Stream:
