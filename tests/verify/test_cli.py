@@ -22,16 +22,15 @@ def _in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def explore_bank(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: str
-) -> dict[str, object]:
-    code = main(
-        ["explore", BANK, "--executions", "200", "--json", "--output", str(tmp_path), *more]
-    )
-    found: dict[str, object] = json.loads(capsys.readouterr().out)
+def explore_bank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    code = main(["explore", BANK, "--executions", "200", "--json", "--output", str(tmp_path)])
+    found = json.loads(capsys.readouterr().out)
 
     assert code == 1
-    return found
+    assert found["verdict"] == "found"
+    (group,) = found["groups"]
+    assert isinstance(group, dict)
+    return group
 
 
 def test_explore_finds_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

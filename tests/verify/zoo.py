@@ -84,7 +84,7 @@ def lost_wakeup() -> None:
 
 def kept_wakeup() -> None:
     condition = threading.Condition()
-    ready = []
+    ready: list[int] = []
 
     def wait() -> None:
         with condition:
@@ -100,7 +100,7 @@ def kept_wakeup() -> None:
 
 def notify_one_of_two() -> None:
     condition = threading.Condition()
-    ready = []
+    ready: list[int] = []
 
     def wait() -> None:
         with condition:
