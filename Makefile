@@ -40,6 +40,6 @@ $(STAMP): pyproject.toml
 		"stage3 needs Python 3.11 or newer, this is %d.%d: say make PYTHON=python3.11" % v[:2])'
 	@echo "setup: make $(VENV) with $$($(PYTHON) --version) and install stage3 and its tools there"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --group dev
 	@touch $@
