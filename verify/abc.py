@@ -26,25 +26,54 @@ class TaskView(Protocol):
     """
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Place in creation order; 0 is the main task."""
+        ...
+
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Creation path, stable from run to run: `main/1`."""
+        ...
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What the program calls it."""
+        ...
+
     @property
-    def op(self) -> str: ...
+    def op(self) -> str:
+        """The pending operation."""
+        ...
+
     @property
-    def target(self) -> object: ...
+    def target(self) -> object:
+        """What the pending operation is on."""
+        ...
+
     @property
-    def runnable(self) -> bool: ...
+    def runnable(self) -> bool:
+        """Whether that operation could take effect now."""
+        ...
+
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the task has ended."""
+        ...
+
     @property
-    def daemon(self) -> bool: ...
+    def daemon(self) -> bool:
+        """Whether the execution may end without it."""
+        ...
+
     @property
-    def yields(self) -> int: ...
+    def yields(self) -> int:
+        """How often it has given way of its own will."""
+        ...
+
     @property
-    def deadline(self) -> float | None: ...
+    def deadline(self) -> float | None:
+        """Virtual time at which its wait ends by itself."""
+        ...
 
 
 class ScheduleMismatchError(BaseException):
@@ -101,26 +130,48 @@ class LockView(Protocol):
     """What detectors may read of a modelled lock."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Creation-path name."""
+        ...
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What reports call it."""
+        ...
+
     @property
-    def site(self) -> str: ...
+    def site(self) -> str:
+        """Where it was made, in recorded runs."""
+        ...
+
     @property
-    def holder(self) -> TaskView | None: ...
+    def holder(self) -> TaskView | None:
+        """Who holds it."""
+        ...
 
 
 class ExecutionView(Protocol):
     """What detectors may read of the execution under way."""
 
     @property
-    def tasks(self) -> Sequence[TaskView]: ...
+    def tasks(self) -> Sequence[TaskView]:
+        """All tasks, in creation order."""
+        ...
+
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Operations so far."""
+        ...
+
     @property
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Virtual seconds since the start."""
+        ...
+
     @property
-    def choices(self) -> Sequence[int]: ...
+    def choices(self) -> Sequence[int]:
+        """The schedule so far."""
+        ...
 
     def held_by(self, task: TaskView) -> Sequence[LockView]:
         """Return the locks that `task` holds, in creation order."""
@@ -191,6 +242,20 @@ class Settings:
     link_bytes_per_s: float = 0.0
     socket_buffer: int = 65_536
     granularity: str = "sync"
+
+
+def name_of(target: object) -> str:
+    """Return the stable name of an operation's target: a modelled object, a task, or a plain string."""
+    if isinstance(target, str):
+        return target
+    name = getattr(target, "name", None)
+    return name if isinstance(name, str) else type(target).__name__
+
+
+def title_of(target: object) -> str:
+    """Return what a report calls an operation's target."""
+    title = getattr(target, "title", None)
+    return title if isinstance(title, str) else name_of(target)
 
 
 class Backend(Protocol):

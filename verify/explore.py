@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from traces import token as tokens
 from verify import _real
-from verify.abc import ScheduleMismatchError
+from verify.abc import ScheduleMismatchError, name_of
 from verify.record import Origin, Recorder, trace_of
-from verify.runtime.naming import name_of
 from verify.session import Outcome, Session
 from verify.strategies.replay import Replay
 

@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from traces import schema
-from verify.abc import Detector
-from verify.runtime.naming import Named, name_of, title_of
-from verify.runtime.sites import frames, is_framework, short
+from verify.abc import Detector, name_of, title_of
+from verify.runtime.naming import Named
+from verify.sites import frames, is_framework, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from verify.abc import Detector, Finding
-from verify.runtime.naming import title_of
+from verify.abc import Detector, Finding, title_of
 
 if TYPE_CHECKING:
     from verify.abc import ExecutionView, TaskView

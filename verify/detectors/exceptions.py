@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from verify.abc import Detector, Finding, InvariantError
-from verify.runtime.sites import is_framework, short
+from verify.sites import is_framework, short
 
 if TYPE_CHECKING:
     from verify.abc import ExecutionView, TaskView

@@ -24,18 +24,18 @@ from verify import _real
 from verify.abc import Detector as _Base
 from verify.abc import Finding, ScheduleMismatchError, Settings
 from verify.runtime import current, loops
-from verify.runtime.clock import Clock
+from verify.runtime.enabled import EnabledTasks, order_of
+from verify.runtime.fair import Fair, Recent
 from verify.runtime.gate import Gate
 from verify.runtime.greenlets import MAX_KILLS, Killed, Pool
-from verify.runtime.naming import name_of
-from verify.runtime.sites import assigned_name, site_of_frame
 from verify.runtime.task import Task
+from verify.sites import assigned_name, site_of_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from verify.abc import Detector, ExecutionView, Strategy, TaskView
+    from verify.abc import Detector, Strategy, TaskView
     from verify.runtime.naming import Holdable, Named
 
     Snapshot = Callable[["Execution"], None]
@@ -43,17 +43,15 @@ if TYPE_CHECKING:
 
 budget = loops.budget
 
-RECENT = 512  # steps of the fair suffix that a livelock verdict sees
 
-
-class Execution:
+class Execution(EnabledTasks):
     """One run of `body` under `strategy`. Use once."""
 
     __slots__ = (
-        "__weakref__", "abort", "choices", "choose", "clock", "current", "detectors", "early",
-        "enabled", "endgame", "finding", "labels", "left", "listening", "locks", "max_jumps",
+        "__weakref__", "abort", "choices", "choose", "current", "detectors", "early",
+         "endgame", "finding", "labels", "left", "listening", "locks", "max_jumps",
         "notes", "on_stop", "operation_hooks", "os_ident", "pool", "recent", "record_sites", "root",
-        "settings", "stopping", "strategy", "tasks", "thread_names", "timer_task", "timers",
+        "settings", "stopping", "strategy", "tasks", "thread_names",
         "unfinished", "user",
     )  # fmt: skip
 
@@ -76,12 +74,9 @@ class Execution:
         self.os_ident = _real.get_ident()
         self.record_sites = record_sites
         self.on_stop = on_stop
-        self.clock = Clock(settings.clock_tick)
+        super().__init__(settings.clock_tick)
         self.choices: list[int] = []
         self.tasks: list[Task] = []
-        self.enabled: list[Task] = []
-        self.timers: list[tuple[float, int, Task]] = []
-        self.timer_task: Task | None = None
         self.current: Task | None = None
         self.left = settings.max_steps
         self.endgame = False
@@ -326,67 +321,6 @@ class Execution:
         if chosen is not me or me.done:
             chosen.switch()
 
-    # --- who is enabled
-
-    def enable(self, task: Task) -> None:
-        """The task's pending operation can take effect from now on."""
-        if task.runnable:
-            return
-        task.runnable = True
-        if task.timer is None:
-            insort(self.enabled, task, key=_index)
-            return
-        if task is not self.timer_task:
-            insort(self.enabled, task, key=_index)
-        self._next_timer()
-
-    def disable(self, task: Task) -> None:
-        """The task's pending operation cannot take effect from now on."""
-        if not task.runnable:
-            return
-        task.runnable = False
-        if task is not self.timer_task:
-            self.enabled.remove(task)
-        if task.timer is not None:
-            self._next_timer()
-
-    def set_timer(self, task: Task, timeout: float) -> None:
-        """Let the task's wait end by itself after `timeout` seconds."""
-        task.deadline = deadline = self.clock.now + max(timeout, 0.0)
-        task.timer = timer = (deadline, task.index, task)
-        insort(self.timers, timer, key=_timer_order)
-        self._next_timer()
-
-    def cancel_timer(self, task: Task) -> None:
-        """The task no longer waits for a deadline."""
-        if task.timer is not None:
-            self.timers.remove(task.timer)
-            task.timer = None
-            task.deadline = None
-            if task is self.timer_task:
-                self.timer_task = None
-                if not task.runnable:
-                    self.enabled.remove(task)
-            self._next_timer()
-
-    def _next_timer(self) -> None:
-        # Invariant: `timer_task` is the sleeper with the earliest deadline that nothing else has
-        # enabled; it stands in `enabled` beside the runnable tasks. Timers fire in deadline order,
-        # whoever else is enabled.
-        first = None
-        for _, _, task in self.timers:
-            if not task.runnable:
-                first = task
-                break
-        last = self.timer_task
-        if first is last:
-            return
-        self.timer_task = first
-        if last is not None and not last.runnable:
-            self.enabled.remove(last)
-        if first is not None:
-            insort(self.enabled, first, key=_index)
-
     def _after_timed_wait(self, me: Task, gate: Gate) -> bool:
         passed = gate.open
         if not passed and me.deadline is not None:
@@ -395,7 +329,7 @@ class Execution:
         self.cancel_timer(me)
         me.runnable = True
         if me not in self.enabled:
-            insort(self.enabled, me, key=_index)
+            insort(self.enabled, me, key=order_of)
         if self.listening:
             self.announce(me)
         return passed
@@ -421,17 +355,6 @@ class Execution:
         self.wake(me)
         if self.listening:
             self.announce(me)
-
-    def wake(self, me: Task) -> None:
-        """The running task settles that it runs: no gate, no timer, enabled."""
-        gate = me.gate
-        if gate is not None:
-            gate.waiting.remove(me)
-            me.gate = None
-        self.cancel_timer(me)
-        if not me.runnable:
-            me.runnable = True
-            insort(self.enabled, me, key=_index)
 
     def draw(self, bound: int) -> int:
         """Draw a value in [0, bound) for the program; it becomes part of the schedule."""
@@ -544,15 +467,12 @@ class Execution:
                 return
 
     def _over_bound(self, me: Task) -> None:
-        # 1. At the step bound the strategy is replaced by a fair one: whoever waited longest goes
-        #    first.
-        # 2. If the execution ends in that suffix it was merely slow, and is judged like any other.
-        # 3. If it does not, no fairness helps: the detectors see its last steps.
+        # See `verify.runtime.fair`.
         if not self.endgame:
             self.endgame = True
             self.left = self.settings.fair_steps
-            self.choose = _Fair().choose
-            self.operation_hooks = [*self.operation_hooks, _Recent(self.recent)]
+            self.choose = Fair().choose
+            self.operation_hooks = [*self.operation_hooks, Recent(self.recent)]
             self.listening = True
             return
         for detector in self.detectors:
@@ -607,41 +527,3 @@ class Execution:
         if label:
             self.labels[label] = count = self.labels.get(label, 0) + 1
             named.label = label if count == 1 else f"{label}#{count}"
-
-
-def _index(task: Task) -> int:
-    return task.index
-
-
-def _timer_order(timer: tuple[float, int, Task]) -> tuple[float, int]:
-    return timer[0], timer[1]
-
-
-class _Fair:
-    """The fair suffix: of the enabled tasks the one that ran least recently. Deterministic, no state but the order."""
-
-    def __init__(self) -> None:
-        self.last: dict[int, int] = {}
-        self.turn = 0
-
-    def choose(self, enabled: Sequence[Task], me: Task) -> Task:
-        """Pick the task that waited longest."""
-        self.turn += 1
-        last = self.last
-        last[me.index] = self.turn
-        return min(enabled, key=lambda task: last.get(task.index, 0))
-
-
-class _Recent(_Base):
-    """Keeps the last steps of the fair suffix."""
-
-    def __init__(self, steps: list[tuple[str, str, str]]) -> None:
-        self.steps = steps
-
-    def operation(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
-        """Append one step, forget old ones."""
-        del execution
-        steps = self.steps
-        steps.append((task.path, op, name_of(target)))
-        if len(steps) > RECENT:
-            del steps[: RECENT // 2]

@@ -57,17 +57,3 @@ class Holdable(Named):
     __slots__ = ("holder",)
 
     holder: Task | None
-
-
-def name_of(target: object) -> str:
-    """Return the stable name of an operation's target: a modelled object, a task, or a plain string."""
-    if isinstance(target, str):
-        return target
-    name = getattr(target, "name", None)
-    return name if isinstance(name, str) else type(target).__name__
-
-
-def title_of(target: object) -> str:
-    """Return what a report calls an operation's target."""
-    title = getattr(target, "title", None)
-    return title if isinstance(title, str) else name_of(target)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FrameType
 
-_HERE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+_HERE = f"{Path(__file__).resolve().parent}{os.sep}"
 _FOLDED = tuple(
     getattr(sys.modules.get(name), "__file__", None) or name
     for name in ("threading", "queue", "socket", "selectors")
