@@ -18,6 +18,8 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import numpy as np
+
 from mig import wire, xbzrle
 from mig.wire_decode import Decoder
 from mig.wire_events import (
@@ -27,15 +29,19 @@ from mig.wire_events import (
     DeviceSection,
     EndOfFile,
     Page,
+    PageRun,
     RamSetup,
     SectionPart,
     VmDescription,
     ZeroPage,
+    ZeroRun,
 )
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from mig.wire_events import Event
 
@@ -45,6 +51,7 @@ CHUNK: Final = 1 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _STREAM_MAGIC: Final = struct.pack(">I", wire.MAGIC)
 _ZERO_PAGE: Final = bytes(wire.PAGE_BYTES)
+_ZERO_PAGE_ARRAY: Final = np.frombuffer(_ZERO_PAGE, np.uint8)
 RAW_MACHINE: Final = "none"
 """Machine name given to a raw image."""
 RAW_BLOCK: Final = "ram"
@@ -122,6 +129,10 @@ class _Assembly:
             case ZeroPage(block, offset):
                 self.blocks[block].data[offset : offset + wire.PAGE_BYTES] = _ZERO_PAGE
                 self.received[block][offset >> wire.PAGE_BITS] = 1
+            case PageRun(block, offsets, pages):
+                self.run(block, offsets, pages)
+            case ZeroRun(block, offsets):
+                self.run(block, offsets, _ZERO_PAGE_ARRAY)
             case DeltaPage(block, offset, delta):
                 self.delta(block, offset, delta)
             case DeviceSection():
@@ -147,6 +158,12 @@ class _Assembly:
                 self.description = text
             case _:
                 pass
+
+    def run(self, block: str, offsets: NDArray[np.int64], pages: NDArray[np.uint8]) -> None:
+        numbers = offsets // wire.PAGE_BYTES
+        memory = np.frombuffer(self.blocks[block].data, np.uint8)
+        memory.reshape(-1, wire.PAGE_BYTES)[numbers] = pages
+        np.frombuffer(self.received[block], np.uint8)[numbers] = 1
 
     def setup(self, total: int, blocks: tuple[tuple[str, int], ...]) -> None:
         if total > self.max_ram:

@@ -27,9 +27,11 @@ from mig.wire_events import (
     DeltaPage,
     DeviceSection,
     Page,
+    PageRun,
     RamSetup,
     SectionPart,
     ZeroPage,
+    ZeroRun,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from mig.tracepoints import Tracepoints
     from mig.wire_events import Event
 
-RECEIVE_BYTES: Final = 1 << 18
+RECEIVE_BYTES: Final = 1 << 20
 """Most bytes taken from the socket at once."""
 
 
@@ -71,10 +73,14 @@ TRANSITIONS: Final[Mapping[tuple[State, str], State]] = {
     (State.RAM, "PART"): State.RAM,
     (State.RAM, "Page"): State.RAM,
     (State.RAM, "ZeroPage"): State.RAM,
+    (State.RAM, "PageRun"): State.RAM,
+    (State.RAM, "ZeroRun"): State.RAM,
     (State.RAM, "DeltaPage"): State.RAM,
     (State.RAM, "END"): State.LAST_RAM,
     (State.LAST_RAM, "Page"): State.LAST_RAM,
     (State.LAST_RAM, "ZeroPage"): State.LAST_RAM,
+    (State.LAST_RAM, "PageRun"): State.LAST_RAM,
+    (State.LAST_RAM, "ZeroRun"): State.LAST_RAM,
     (State.LAST_RAM, "DeltaPage"): State.LAST_RAM,
     (State.LAST_RAM, "SectionEnd"): State.DEVICES,
     (State.DEVICES, "DeviceSection"): State.DEVICES,
@@ -218,6 +224,10 @@ class Incoming:
                 self.loader.page(block, offset, data)
             case ZeroPage(block, offset):
                 self.loader.zero(block, offset)
+            case PageRun(block, offsets, pages):
+                self.loader.page_run(block, offsets, pages)
+            case ZeroRun(block, offsets):
+                self.loader.zero_run(block, offsets)
             case DeltaPage(block, offset, delta):
                 self.loader.delta(block, offset, delta)
             case RamSetup(_, blocks):

@@ -12,16 +12,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from mig import wire, xbzrle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from mig.ram import RamBlock, RamList
     from mig.tracepoints import Tracepoints
 
 _PAGE: Final = wire.PAGE_BYTES
 _ZERO_PAGE: Final = bytes(wire.PAGE_BYTES)
+_BATCH: Final = 256
+"""Pages looked at together when testing for zeros: one MiB stays in the cache."""
 
 
 class LoadError(Exception):
@@ -84,6 +90,38 @@ class RamLoader:
             block.view[offset : offset + _PAGE] = _ZERO_PAGE
         self._received[name][offset // _PAGE] = 1
         self.duplicate += 1
+
+    def page_run(self, name: str, offsets: NDArray[np.int64], pages: NDArray[np.uint8]) -> None:
+        """Write several pages; `pages` has a row of 4096 bytes for each of `offsets` (bytes)."""
+        if self._trace.listener is not None:
+            for offset, row in zip(offsets.tolist(), pages, strict=True):
+                self.page(name, offset, memoryview(row))
+            return
+        numbers = offsets // _PAGE
+        self._blocks[name].array.reshape(-1, _PAGE)[numbers] = pages
+        self._mark(name, numbers)
+        self.normal += len(offsets)
+
+    def zero_run(self, name: str, offsets: NDArray[np.int64]) -> None:
+        """Make several pages zero, as `zero` does; `offsets` are bytes."""
+        if self._trace.listener is not None:
+            for offset in offsets.tolist():
+                self.zero(name, offset)
+            return
+        numbers = offsets // _PAGE
+        words = self._blocks[name].array.view(np.uint64).reshape(-1, _PAGE // 8)
+        for at in range(0, len(numbers), _BATCH):
+            batch = numbers[at : at + _BATCH]
+            first, last = int(batch[0]), int(batch[-1])
+            ascending = last - first == len(batch) - 1 and bool((np.diff(batch) == 1).all())
+            held = words[first : last + 1] if ascending else words[batch]
+            used = batch[held.any(axis=1)]
+            words[used] = 0
+        self._mark(name, numbers)
+        self.duplicate += len(offsets)
+
+    def _mark(self, name: str, numbers: NDArray[np.int64]) -> None:
+        np.frombuffer(self._received[name], np.uint8)[numbers] = 1
 
     def delta(self, name: str, offset: int, delta: memoryview) -> None:
         """Apply an XBZRLE delta to a page that came before; raises `LoadError`."""

@@ -1,6 +1,7 @@
 """QEMU's migration stream from bytes to values: an incremental decoder without I/O.
 
-Promises: takes the bytes in any split and yields the same events; raises nothing but `WireError`,
+Promises: takes the bytes in any split and yields the same pages and values in the same order, only
+gathered into other runs (`mig.wire_events.singly` undoes them); raises nothing but `WireError`,
 at the byte where the stream stops making sense; holds no more than one record, one device section
 or (for foreign device sections) the tail allowed by `Limits`.
 Assumes: the caller calls `finish` once at the end of the stream and iterates once more.
@@ -17,6 +18,8 @@ import enum
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from mig import vmdesc, wire
 from mig.wire import RamFlag, Section, WireError
 from mig.wire_events import (
@@ -29,12 +32,14 @@ from mig.wire_events import (
     Event,
     Header,
     Page,
+    PageRun,
     RamSetup,
     SectionEnd,
     SectionPart,
     SectionStart,
     VmDescription,
     ZeroPage,
+    ZeroRun,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +57,10 @@ _CONFIGURATION_EXTRAS: Final = {
     "configuration/uuid",
 }
 _UUID_BYTES: Final = 16
+_ZERO_RECORD: Final = np.dtype([("word", ">i8"), ("fill", "u1")])
+_PAGE_RECORD: Final = np.dtype([("word", ">i8"), ("page", "u1", (wire.PAGE_BYTES,))])
+_RUN_MIN: Final = 4
+"""Records from which on looking for a run pays."""
 
 
 class State(enum.Enum):
@@ -114,6 +123,7 @@ class Decoder:
         self._ram_ended = False
         self._block: str | None = None
         self._block_length = 0
+        self._run_flags = 0
         self._devices: set[tuple[str, int]] = set()
         self._steps: dict[State, Callable[[], Event | None]] = {
             State.HEADER: self._header,
@@ -363,7 +373,41 @@ class Decoder:
         self.state = State.RAM
         return RamSetup(total, tuple(blocks.items()))
 
+    def _run(self, flags: int, block: str, length: int) -> Event | None:
+        """The records from here on that repeat flags and stride, or None when they are few.
+
+        A record's place follows from the sizes of those before it, so everything up to the first
+        one with other flags is what it seems to be. The last of them may stay for the next step.
+        """
+        record = _PAGE_RECORD if flags & RamFlag.PAGE else _ZERO_RECORD
+        count = (len(self._buffer) - self._at) // record.itemsize
+        if count < _RUN_MIN:
+            return None
+        for ahead in (0, _RUN_MIN - 1):
+            at = self._at + ahead * record.itemsize
+            if _U64.unpack_from(self._buffer, at)[0] & wire.FLAG_MASK != flags:
+                return None
+        rows = np.frombuffer(self._buffer, record, count, self._at)
+        words = rows["word"].astype(np.int64)
+        good = words & wire.FLAG_MASK == flags
+        good &= (words >= 0) & (words < length)
+        if record is _ZERO_RECORD:
+            good &= rows["fill"] == 0
+        count = int(np.argmin(good)) if not good.all() else count
+        if count < _RUN_MIN:
+            return None
+        self._at += count * record.itemsize
+        offsets = words[:count] & ~np.int64(wire.FLAG_MASK)
+        if record is _ZERO_RECORD:
+            return ZeroRun(block, offsets)
+        return PageRun(block, offsets, rows["page"][:count])
+
     def _ram(self) -> Event | None:
+        if self._run_flags and self._block is not None:
+            flags, self._run_flags = self._run_flags, 0
+            run = self._run(flags, self._block, self._block_length)
+            if run is not None:
+                return run
         (word,) = _U64.unpack(self._take(8))
         flags = word & wire.FLAG_MASK
         if flags == RamFlag.EOS:
@@ -384,6 +428,8 @@ class Decoder:
             raise self._fail(f"page at {offset:#x} of RAM block {block!r} of {length} bytes")
         event = self._page(kind, block, offset)
         self._block, self._block_length = block, length
+        if kind != RamFlag.XBZRLE:
+            self._run_flags = kind | RamFlag.CONTINUE
         return event
 
     def _page(self, kind: int, block: str, offset: int) -> Event:

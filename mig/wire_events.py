@@ -9,6 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mig.wire import Section
 
 
@@ -70,6 +75,24 @@ class Page(NamedTuple):
     data: memoryview
 
 
+class ZeroRun(NamedTuple):
+    """Several `ZeroPage` of one block in the order of the stream; `offsets` are bytes."""
+
+    block: str
+    offsets: NDArray[np.int64]
+
+
+class PageRun(NamedTuple):
+    """Several `Page` of one block in the order of the stream.
+
+    `offsets` are bytes; `pages` has a row of 4096 bytes for each, spread over the input.
+    """
+
+    block: str
+    offsets: NDArray[np.int64]
+    pages: NDArray[np.uint8]
+
+
 class DeltaPage(NamedTuple):
     """The page changed by an XBZRLE delta against what the receiver holds."""
 
@@ -124,6 +147,8 @@ Event = (
     | RamSetup
     | ZeroPage
     | Page
+    | ZeroRun
+    | PageRun
     | DeltaPage
     | SectionEnd
     | DeviceSection
@@ -132,3 +157,16 @@ Event = (
     | VmDescription
 )
 """Anything that `mig.wire_decode.Decoder` yields."""
+
+
+def singly(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events with every run taken apart into single pages."""
+    for event in events:
+        match event:
+            case ZeroRun(block, offsets):
+                yield from (ZeroPage(block, offset) for offset in offsets.tolist())
+            case PageRun(block, offsets, pages):
+                rows = zip(offsets.tolist(), pages, strict=True)
+                yield from (Page(block, offset, memoryview(row)) for offset, row in rows)
+            case _:
+                yield event

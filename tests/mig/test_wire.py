@@ -19,12 +19,15 @@ from mig.wire_events import (
     EndOfFile,
     Header,
     Page,
+    PageRun,
     RamSetup,
     SectionEnd,
     SectionPart,
     SectionStart,
     VmDescription,
     ZeroPage,
+    ZeroRun,
+    singly,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ def decode(decoder: Decoder, parts: Iterable[bytes]) -> list[Event]:
         events.extend(decoder)
     decoder.finish()
     events.extend(decoder)
-    return events
+    return list(singly(events))
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -140,6 +143,63 @@ def test_one_byte_at_a_time() -> None:
 def test_any_split(places: list[int]) -> None:
     """The split of the bytes does not change the events."""
     assert decode(Decoder(), cut(STREAM, places)) == EVENTS
+
+
+WIDE = [("ram", 64 * PAGE)]
+
+
+def wide(*records: bytes) -> bytes:
+    """A stream of one block of 64 pages, up to the end of one section of these records."""
+    start = wire.section_start(wire.SECTION_START, 2, "ram", 0, 4)
+    setup = start + wire.ram_setup(64 * PAGE, WIDE) + wire.ram_eos() + wire.footer(2)
+    return HEAD + setup + end(*records)
+
+
+def test_equal_records_come_as_runs() -> None:
+    """Zero pages in a row, then pages of any order, are gathered; the order stays."""
+    zeros = [wire.zero_record(at * PAGE, None if at else "ram") for at in range(20)]
+    order = [40, 23, 24, 25, 41, 22]
+    pages = [wire.page_header(at * PAGE, None) + bytes((at,)) * PAGE for at in order]
+    decoder = Decoder()
+    decoder.feed(wide(*zeros, *pages))
+    events = list(decoder)
+    kinds = [type(event) for event in events[6:-1]]
+    assert kinds == [ZeroPage, ZeroRun, Page, PageRun]
+    expected: list[Event] = [ZeroPage("ram", at * PAGE) for at in range(20)]
+    expected += [Page("ram", at * PAGE, memoryview(bytes((at,)) * PAGE)) for at in order]
+    assert list(singly(events[6:-1])) == expected
+
+
+@given(st.data())
+def test_runs_do_not_change_what_comes(data: st.DataObject) -> None:
+    """Mixed records in any split give the pages they were made from, one by one in order."""
+    records: list[bytes] = []
+    expected: list[Event] = []
+    for kind, count in data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=4)):
+        for _ in range(count):
+            offset = data.draw(st.integers(0, 63)) * PAGE
+            name = None if records else "ram"
+            if kind:
+                records.append(wire.zero_record(offset, name))
+                expected.append(ZeroPage("ram", offset))
+            else:
+                fill = bytes((len(records) + 1,)) * PAGE
+                records.append(wire.page_header(offset, name) + fill)
+                expected.append(Page("ram", offset, memoryview(fill)))
+    stream = wide(*records) + wire.eof()
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=3))
+    assert decode(Decoder(), cut(stream, places))[6:-2] == expected
+
+
+@pytest.mark.parametrize("broken", range(1, 12))
+def test_error_inside_a_run_is_placed(broken: int) -> None:
+    """A page outside its block is refused at its record, however it was gathered."""
+    records = [wire.zero_record(at * PAGE, None if at else "ram") for at in range(12)]
+    before = len(wide(*records[:broken])) - len(wire.ram_eos() + wire.footer(2))
+    records[broken] = wire.zero_record(64 * PAGE, None)
+    error = refusal(wide(*records))
+    assert "page at 0x40000 of RAM block 'ram'" in error.what
+    assert error.offset == before + 8
 
 
 def test_own_device_comes_at_once() -> None:
