@@ -53,8 +53,8 @@ def test_runs_equal_single_pages(drawn: list[tuple[bool, list[int]]]) -> None:
     written: list[int] = []
     for zero, pages in drawn:
         offsets = np.array(pages, dtype=np.int64) * PAGE_SIZE
-        rows = np.repeat(np.arange(2, 2 + len(pages), dtype=np.uint8), PAGE_SIZE)
-        rows = rows.reshape(-1, PAGE_SIZE)
+        fills = np.arange(2, 2 + len(pages), dtype=np.uint8)
+        rows = np.repeat(fills, PAGE_SIZE).reshape(-1, PAGE_SIZE)
         for each in (fast, slow):
             if zero:
                 each.zero_run("ram", offsets)
