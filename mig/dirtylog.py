@@ -1,0 +1,125 @@
+"""The shared dirty log: one byte a page, set by whoever writes guest memory.
+
+Promises: a page stored to through `store` while logging is on is in the log after the store; a mark
+is one indivisible byte store, so any number of threads may mark without a lock; `harvest` clears
+exactly the marks it returns.
+Assumes: `start`, `stop` and `harvest` are called with the big lock and the ramlist mutex held.
+Pages found by a harvest are read only after it returned.
+Does not: keep marks of its own per client; the private bitmap (`mig.bitmap`) is what gets walked.
+
+Why store first and mark after, and clear before reading. With the mark first:
+1. vCPU marks page p; 2. migration thread harvests the mark, reads and sends p; 3. vCPU stores to p:
+the destination never sees the store. With the store first, whoever clears the mark reads p later
+than the store.
+
+Like QEMU in 2012 a block is born dirty: every page carries a mark from its allocation, logging or
+not, and only a harvest removes it. Such a mark has a value of its own, so that `harvest` can tell
+how many pages were really marked since logging began.
+
+Source: QEMU exec.c at a21143486b (qemu_ram_alloc marks all pages 0xff), 6c279db8ee and ece7931817
+(clear exactly what was seen).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from mig.ram import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mig.ram import RamBlock
+    from mig.tracepoints import Tracepoints
+
+CLEAN: Final = 0
+MARKED: Final = 1
+"""Stored to while logging was on."""
+BORN: Final = 2
+"""Never harvested since the block was allocated."""
+
+
+class Harvest(NamedTuple):
+    """What was marked in one block.
+
+    `pages` are block-relative and ascending; `marked` of them were stored to while logging was on,
+    the others carried their mark since birth.
+    """
+
+    pages: NDArray[np.intp]
+    marked: int
+
+
+class DirtyLog:
+    """The log of one machine: a byte array for each block."""
+
+    def __init__(self, trace: Tracepoints, *, born_dirty: bool = True) -> None:
+        self.trace = trace
+        self.logging = False
+        self._born = BORN if born_dirty else CLEAN
+        self._logs: dict[str, bytearray] = {}
+
+    def add(self, block: RamBlock) -> None:
+        """Log a block from now on; while logging is on its pages count as stored to."""
+        value = MARKED if self.logging else self._born
+        self._logs[block.name] = bytearray((value,)) * block.pages
+
+    def remove(self, block: RamBlock) -> None:
+        """Forget a block."""
+        self._logs.pop(block.name, None)
+
+    def start(self) -> None:
+        """Begin to log stores."""
+        self.logging = True
+        if (listener := self.trace.listener) is not None:
+            listener.event("logging_started")
+
+    def stop(self) -> None:
+        """Log no more; what is marked stays marked."""
+        self.logging = False
+        if (listener := self.trace.listener) is not None:
+            listener.event("logging_stopped")
+
+    def store(self, block: RamBlock, address: int, data: bytes) -> None:
+        """Write `data` at byte `address` of `block`, inside one page, then mark the page."""
+        page = address // PAGE_SIZE
+        if (listener := self.trace.listener) is not None:
+            first = block.first_page + page
+            listener.access("guest_page", first, first + 1, True)
+        block.view[address : address + len(data)] = data
+        self.mark(block, page)
+
+    def mark(self, block: RamBlock, page: int) -> None:
+        """Mark page `page` of `block`, if logging is on."""
+        if (listener := self.trace.listener) is not None:
+            first = block.first_page + page
+            listener.access("dirty_log", first, first + 1, True)
+        if not self.logging:
+            # A store that saw logging off was made before logging began: the walk that follows
+            # reads every page after that.
+            return
+        self._logs[block.name][page] = MARKED
+        if listener is not None:
+            listener.event("page_marked", page=first)
+
+    def harvest(self, block: RamBlock) -> Harvest:
+        """Take all marks of `block` out of the log."""
+        log = np.frombuffer(self._logs[block.name], dtype=np.uint8)
+        lo, hi = block.first_page, block.first_page + block.pages
+        if (listener := self.trace.listener) is not None:
+            listener.access("dirty_log", lo, hi, False)
+        pages = np.flatnonzero(log)
+        marked = int(np.count_nonzero(log[pages] == MARKED))
+        if pages.size:
+            # A mark set between the two steps on a page found is cleared with it, and that page is
+            # read later; on another page it stays for the next harvest.
+            if listener is not None:
+                listener.access("dirty_log", lo, hi, True)
+            log[pages] = CLEAN
+        return Harvest(pages, marked)
+
+    def marks(self, block: RamBlock) -> list[int]:
+        """Marked pages of `block`, left marked."""
+        return [page for page, value in enumerate(self._logs[block.name]) if value]
