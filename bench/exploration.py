@@ -1,8 +1,9 @@
 """How fast the controlled runtime explores: executions/s and steps/s of a few programs.
 
-`python -m bench.exploration [--seconds S] [--rounds N]`. Each program runs N rounds of S seconds, rounds of all programs taking
-turns, so that a busy machine slows them alike; printed are the median and the spread (lowest to highest) of the rounds.
-Claims of speed are ratios within one run; the aims printed beside are for a quiet machine of two cores.
+`python -m bench.exploration [--seconds S] [--rounds N]`. Each program runs N rounds of S seconds,
+rounds of all programs taking turns, so that a busy machine slows them alike; printed are the median
+and the spread (lowest to highest) of the rounds. Claims of speed are ratios within one run; the aims
+printed beside are for a quiet machine of two cores.
 """
 
 from __future__ import annotations

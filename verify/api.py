@@ -12,7 +12,7 @@ from verify.detectors.invariants import Invariants
 from verify.primitives.conditions import ConditionState
 from verify.primitives.patches import me_of
 from verify.runtime import current
-from verify.runtime.naming import Named
+from verify.runtime.naming import Holdable, Named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,11 @@ def advance(seconds: float) -> None:
     execution = current.controlled()
     if execution is not None:
         execution.clock.advance(seconds)
+
+
+def is_free(lock: object) -> bool:
+    """Say whether nobody holds a modelled lock, without an operation; for invariants. True outside a check."""
+    return not isinstance(lock, Holdable) or lock.holder is None
 
 
 def label(thing: object, title: str) -> None:

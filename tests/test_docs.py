@@ -1,0 +1,60 @@
+"""What the README and the docs show is run: code blocks, commands and their output."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stress.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    return [
+        (page.name, body)
+        for page in PAGES
+        for what, body in BLOCK.findall(page.read_text())
+        if what == kind
+    ]
+
+
+def shown_in(printed: list[str], shown: list[str]) -> str:
+    """Return the first shown line that does not follow in what was printed; `...` stands for anything."""
+    rest = iter(printed)
+    for line in shown:
+        pattern = ".*".join(re.escape(part) for part in line.split("..."))
+        if not any(re.fullmatch(pattern, candidate) for candidate in rest):
+            return line
+    return ""
+
+
+@pytest.mark.parametrize(("page", "body"), blocks("python"), ids=lambda value: value[:20])
+def test_python_blocks(page: str, body: str) -> None:
+    """A Python block runs; the README's first is the example file without its docstring."""
+    exec(compile(body, page, "exec"), {"__name__": "docs"})  # noqa: S102 - our own pages
+
+    if page == "README.md":
+        assert (ROOT / "examples" / "bank.py").read_text().endswith(body)
+
+
+@pytest.mark.parametrize(("page", "body"), blocks("console"), ids=lambda value: value[:20])
+def test_console_blocks(
+    page: str, body: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A console block's command prints what the block shows."""
+    command, *shown = body.splitlines()
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command.removeprefix("$ "))
+    output = ["--output", "stage3-out"] if words[1] == "explore" else []
+
+    main([*words[1:], *output])
+
+    assert "" == shown_in(
+        capsys.readouterr().out.splitlines(), [line for line in shown if line != "..."]
+    )
