@@ -1,12 +1,12 @@
 """Shared state touched without its lock: the lockset discipline of Eraser (Savage et al., TOCS 1997).
 
-Watches what the program declares by trace points (object, range, read or write). For each object,
-the locks held at every access by every task are intersected once a second task has touched it and
-one of them writes; an empty intersection is noted with the site and thread of the access and of the
-last one by another task. The execution goes on. Deviation from the paper: a state for "one task so
-far" only (no read-shared refinement of initialisation), so first use by a creating thread is not
-counted. Accesses ordered otherwise than by locks (thread start, stop hand-shake) can be declared
-`ordered`.
+Watches what the program declares by `verify.access` (object, range, read or write). For each object
+the locks held at every access are intersected; once a second task has touched it and one of them
+writes, an empty intersection is noted with the site and thread of the access and of the others' last
+ones. The execution goes on.
+Deviation from the paper: instead of a state for initialisation, what a task did to an object that
+nobody else had touched is forgotten when it starts a thread, which is ordered after it. Objects
+whose accesses are ordered otherwise (a stop hand-shake) can be left out by name.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Lockset(Detector):
         self, execution: ExecutionView, task: TaskView, op: str, target: object
     ) -> Finding | None:
         """Refine the candidate locks of a declared object."""
+        if op == "Thread.start":
+            self._forget_own(task)
         if op not in {"read", "write"}:
             return None
         name = str(getattr(target, "object", target))
@@ -62,16 +64,24 @@ class Lockset(Detector):
         finding = None
         if task.path != state.first:
             state.shared = True
-        if state.shared:
-            state.written = state.written or op == "write"
-            state.candidates = held if state.candidates is None else state.candidates & held
-            if state.written and not state.candidates and not state.reported:
-                state.reported = True
-                finding = self._finding(name, task, op, site, held, state)
+        state.written = state.written or op == "write"
+        state.candidates = held if state.candidates is None else state.candidates & held
+        if state.shared and state.written and not state.candidates and not state.reported:
+            state.reported = True
+            finding = self._finding(name, task, op, site, held, state)
         state.last[task.path] = (
             f"{task.title}: {op} at {site}, holding {', '.join(sorted(held)) or 'no lock'}"
         )
         return finding
+
+    def _forget_own(self, task: TaskView) -> None:
+        own = [
+            name
+            for name, state in self.objects.items()
+            if not state.shared and state.first == task.path
+        ]
+        for name in own:
+            del self.objects[name]
 
     @staticmethod
     def _finding(  # noqa: PLR0917 - one sentence of many parts
