@@ -13,6 +13,7 @@ Source: QEMU c6bf8e0e0c (a bitmap of its own), 386a907b37 (bitmap and counter un
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -93,6 +94,20 @@ class Bitmap:
         self._bits[lo:hi] = 0
         self.count -= cleared
         return cleared
+
+    def take(self, start: int, limit: int, most: int) -> NDArray[np.intp]:
+        """Clear the first `most` dirty pages in [start, limit); their numbers, ascending."""
+        self._check(start, limit)
+        self._declare(start, limit, write=True)
+        found = np.fromiter(
+            itertools.islice(self._bits.search(1, start, limit), most), dtype=np.intp
+        )
+        if found.size:
+            lo, hi = int(found[0]), int(found[-1]) + 1
+            # What lies between the pages found is clear already.
+            self._bits[lo:hi] = 0
+            self.count -= found.size
+        return found
 
     def harvest(self, pages: NDArray[np.intp], first: int = 0) -> int:
         """Mark `first` + each of `pages` (ascending, each once); the number newly marked."""

@@ -120,9 +120,7 @@ class Cpus:
             cpu.kicked = False
             if cpu.stop:
                 self.acknowledge(cpu)
-            if cpu.stopped:
-                cpu.halt_cond.wait()
-            elif idle is None:
+            if cpu.stopped or idle is None:
                 cpu.halt_cond.wait()
             elif idle > 0:
                 cpu.halt_cond.wait(idle)

@@ -1,0 +1,212 @@
+"""A whole VM: RAM, dirty log, vCPUs, iothread, devices, and at most one migration at a time.
+
+Promises: `close` ends every thread the machine started and gives up its descriptors; a machine can
+be closed in every state and any number of times. User commands (`start`, `stop`, `cancel`) may come
+from any thread that is no vCPU.
+Assumes: who builds the machine attaches a listener before `start_threads`.
+Does not: connect sockets.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import TYPE_CHECKING, Final, Literal
+
+from mig.designs.thread import Thread
+from mig.dirtylog import DirtyLog
+from mig.mainloop import MainLoop
+from mig.migration import Migration
+from mig.parameters import Parameters
+from mig.ram import RamList
+from mig.ram_load import LoadError
+from mig.runstate import RunState
+from mig.savevm import Registry
+from mig.tracepoints import Tracepoints
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Sequence
+
+    from mig.cpus import Cpus, Program
+    from mig.designs.base import Design
+
+    Role = Literal["source", "destination"]
+    MakeProgram = Callable[["Machine", int], Program]
+
+GLOBAL_STATE: Final = "globalstate"
+_GLOBAL = struct.Struct(">I100s")
+VCPU: Final = "vcpu"
+
+
+class MachineError(Exception):
+    """A command that the machine cannot carry out now; the text says why and what to do."""
+
+
+class Machine:
+    """One side of a migration.
+
+    `blocks` are (name, length in bytes); `vcpus` one maker of a program for each vCPU, called with
+    the machine and the vCPU's number when RAM is there. A source starts in run state prelaunch, a
+    destination in inmigrate.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        blocks: Sequence[tuple[str, int]],
+        vcpus: Sequence[MakeProgram] = (),
+        design: type[Design] = Thread,
+        parameters: Parameters | None = None,
+        trace: Tracepoints | None = None,
+        *,
+        name: str = "none",
+        born_dirty: bool = True,
+    ) -> None:
+        self.name = name
+        self.role = role
+        self.design = design
+        self.parameters = parameters or Parameters()
+        self.trace = trace or Tracepoints(role)
+        self.big_lock = threading.Lock()
+        self.ram = RamList(self.trace)
+        self.log = DirtyLog(self.trace, born_dirty=born_dirty)
+        for block_name, length in blocks:
+            self.log.add(self.ram.add(block_name, length))
+        self.registry = Registry(name)
+        self.migration: Migration | None = None
+        self._mainloop: MainLoop | None = None
+        programs = [make(self, number) for number, make in enumerate(vcpus)]
+        state = RunState.PRELAUNCH if role == "source" else RunState.INMIGRATE
+        self.cpus: Cpus = design.cpus_class(self.big_lock, self.trace, programs, state)
+        self._autostart = True
+        self._closed = False
+        self._register(programs)
+
+    def _register(self, programs: Sequence[Program]) -> None:
+        self.registry.add_device(
+            GLOBAL_STATE,
+            0,
+            1,
+            _GLOBAL.size,
+            self._save_global,
+            self._load_global,
+            required=False,
+        )
+        for number, program in enumerate(programs):
+            size = len(program.save())
+            self.registry.add_device(VCPU, number, 1, size, program.save, program.load)
+
+    def _save_global(self) -> bytes:
+        word = b"running" if self.cpus.resume_wanted else b"paused"
+        return _GLOBAL.pack(len(word) + 1, word)
+
+    def _load_global(self, body: bytes) -> None:
+        size, padded = _GLOBAL.unpack(body)
+        word = padded.rstrip(b"\0")
+        if size != len(word) + 1 or not word.isascii():
+            raise ValueError(f"a run state of {size} bytes: {word[:20]!r}")
+        self._autostart = word == b"running"
+
+    # --- the user ----------------------------------------------------------------------------------
+
+    @property
+    def mainloop(self) -> MainLoop:
+        """The iothread; made and started when first asked for."""
+        if self._mainloop is None:
+            self._mainloop = MainLoop(self.big_lock, f"{self.role} iothread")
+            self._mainloop.start()
+        return self._mainloop
+
+    def start(self) -> None:
+        """Let the guest run; raises `StateError` where the run state does not allow it."""
+        with self.big_lock:
+            self.cpus.vm_start("start")
+
+    def stop(self) -> bool:
+        """Stop the guest and wait for its vCPUs; False when a `start` came in between."""
+        with self.big_lock:
+            return self.cpus.vm_stop("stop")
+
+    def post_stop(self) -> None:
+        """Have the iothread stop the guest, without waiting for it."""
+        self.mainloop.schedule(lambda: void(self.cpus.vm_stop("stop")))
+
+    @property
+    def running(self) -> bool:
+        """Whether the run state says that the guest runs here."""
+        return self.cpus.state.value is RunState.RUNNING
+
+    def migrate(self, sock: socket.socket) -> Migration:
+        """Move the guest through a connected socket, which the migration owns from now on.
+
+        Raises `MachineError` while another migration runs or when the guest is not here.
+        """
+        if self.migration is not None and not self.migration.finished:
+            raise MachineError("a migration is under way; cancel it or wait for its end")
+        if self.cpus.state.value in {RunState.INMIGRATE, RunState.POSTMIGRATE, RunState.SHUTDOWN}:
+            state = self.cpus.state.value.value
+            raise MachineError(f"the run state is {state!r}: the guest is not here to be migrated")
+        self.mainloop  # noqa: B018 - the iothread has to run before the thread that relies on it
+        self.migration = Migration(self, sock, self.design, self.parameters)
+        self.migration.start()
+        return self.migration
+
+    # --- the destination's side ---------------------------------------------------------------------
+
+    def device_size(self, name: str, instance: int, version: int) -> int | None:
+        """Body size of an own device section; None when there is no such device here."""
+        device = self.registry.devices.get((name, instance))
+        return device.size if device is not None and device.version == version else None
+
+    def load_device(self, name: str, instance: int, version: int, body: bytes) -> None:
+        """Take over the state of an own device; raises `LoadError`."""
+        device = self.registry.devices.get((name, instance))
+        if device is None or device.version != version or device.load is None:
+            raise LoadError(
+                f"device {name!r}, instance {instance}, version {version} is not there",
+                "give the destination the same machine",
+            )
+        try:
+            device.load(body)
+        except ValueError as error:
+            raise LoadError(f"device {name!r}: {error}", "migrate the same machine") from None
+
+    def missing_devices(self, loaded: Iterable[tuple[str, int]]) -> list[str]:
+        """Own devices that must be loaded and are not among `loaded` (name, instance)."""
+        there = set(loaded)
+        return [
+            f"{name}/{instance}"
+            for (name, instance), device in self.registry.devices.items()
+            if device.required and (name, instance) not in there
+        ]
+
+    def start_guest(self) -> None:
+        """Everything is loaded: run the guest, unless it was paused at the source."""
+        with self.big_lock:
+            if self._autostart:
+                self.cpus.vm_start("start")
+            else:
+                self.cpus.vm_stop("stop")
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Cancel a migration under way, end the vCPUs and the iothread; not with the big lock."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.migration is not None:
+            self.migration.cancel()
+            self.migration.join()
+        with self.big_lock:
+            self.cpus.state.follow("quit")
+            self.cpus.end()
+        self.cpus.join()
+        if self._mainloop is not None:
+            self._mainloop.quit()
+            self._mainloop.join()
+
+
+def void(_: object) -> None:
+    """Drop a value: for callbacks that return none."""

@@ -1,0 +1,1 @@
+"""Guests: what the vCPUs of a machine execute."""
