@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Protocol
 from mig.runstate import RUN_TRANSITIONS, RunState, StateCell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mig.tracepoints import Tracepoints
 
@@ -180,6 +180,14 @@ class Cpus:
             cpu.halt_cond.notify_all()
         # Whoever waits for a stop learns that it was overtaken.
         self.pause_cond.notify_all()
+
+    def while_paused(self, work: Callable[[], None]) -> None:
+        """Do `work` while no vCPU runs, then let them go on; the run state stays (a reset)."""
+        while not self.pause_all():
+            # Another pause like this one ended in between.
+            pass
+        work()
+        self.resume_all()
 
     def vm_stop(self, event: str) -> bool:
         """Stop the guest for `event` ("stop": the user, "migration_stop"); waits for every vCPU.

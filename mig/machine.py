@@ -51,7 +51,7 @@ class Machine:
     destination in inmigrate.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order in which one describes a machine
         self,
         role: Role,
         blocks: Sequence[tuple[str, int]],
@@ -88,14 +88,16 @@ class Machine:
             GLOBAL_STATE,
             0,
             1,
-            _GLOBAL.size,
-            self._save_global,
-            self._load_global,
+            size=_GLOBAL.size,
+            save=self._save_global,
+            load=self._load_global,
             required=False,
         )
         for number, program in enumerate(programs):
             size = len(program.save())
-            self.registry.add_device(VCPU, number, 1, size, program.save, program.load)
+            self.registry.add_device(
+                VCPU, number, 1, size=size, save=program.save, load=program.load
+            )
 
     def _save_global(self) -> bytes:
         word = b"running" if self.cpus.resume_wanted else b"paused"
@@ -131,6 +133,16 @@ class Machine:
     def post_stop(self) -> None:
         """Have the iothread stop the guest, without waiting for it."""
         self.mainloop.schedule(lambda: void(self.cpus.vm_stop("stop")))
+
+    def post_cancel(self) -> None:
+        """Have the iothread cancel the migration, without waiting for it."""
+        migration = self.migration
+        if migration is not None:
+            self.mainloop.schedule(migration.design.cancel_now)
+
+    def post_reset(self) -> None:
+        """Have the iothread pause all vCPUs for a moment, as a reset does."""
+        self.mainloop.schedule(lambda: self.cpus.while_paused(lambda: None))
 
     @property
     def running(self) -> bool:

@@ -11,10 +11,12 @@ Does not: any I/O.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mig import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PAGE_SIZE: Final = 4096
 FIRST_SECTION: Final = 2
@@ -81,10 +83,10 @@ class Registry:
         name: str,
         instance: int,
         version: int,
+        *,
         size: int,
         save: Callable[[], bytes],
         load: Callable[[bytes], None],
-        *,
         required: bool = True,
     ) -> None:
         """Register an own device with a body of `size` bytes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mig.designs.rfc_faults import FAULTS
 from mig.designs.rfc_v1 import RfcV1
 from mig.designs.thread import Thread
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from mig.designs.base import Design
 
 NAMES: tuple[str, ...] = ("thread", "rfc_v1")
-"""The designs there are."""
+"""The designs there are; `by_name` knows each fault of `rfc_v1` alone, too."""
 
 
 def by_name(name: str) -> type[Design]:
     """The design of that name; raises `ValueError` for an unknown one."""
-    for design in (Thread, RfcV1):
+    designs: tuple[type[Thread], ...] = (Thread, RfcV1, *FAULTS)
+    for design in designs:
         if design.name == name:
             return design
     raise ValueError(f"unknown design {name!r}; choose one of {', '.join(NAMES)}")

@@ -82,4 +82,8 @@ class Design(abc.ABC):
 
     @abc.abstractmethod
     def cancel(self) -> None:
-        """From any thread, no lock needed: have the migration end, the guest stay here."""
+        """From any thread, big lock not held: have the migration end, the guest stay here."""
+
+    @abc.abstractmethod
+    def cancel_now(self) -> None:
+        """The steps of `cancel`, for a callback of the iothread."""

@@ -1,9 +1,41 @@
-"""placeholder"""
+"""Design `rfc_v1`: a reconstruction of the migration-thread series as posted in July 2012.
 
-from mig.designs.thread import Thread
+Promises: it is design `thread` with the steps of `mig.designs.rfc_faults` replaced, and nothing else.
+Does not: claim to be the patches; what is established and what is a candidate stands at each fault.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from mig.designs.rfc_faults import (
+    CloseUnderBigLock,
+    DrainWithoutRefill,
+    EstimateByAppend,
+    NotifyOneCpus,
+    RamlistMutexLeak,
+    SkipSetupHarvest,
+    StateAfterPauseCpus,
+    StopByBottomHalf,
+)
+
+if TYPE_CHECKING:
+    from mig.cpus import Cpus
 
 
-class RfcV1(Thread):
-    """x"""
+class RfcCpus(NotifyOneCpus, StateAfterPauseCpus):
+    """vCPUs with both faults of the stop hand-shake."""
+
+
+class RfcV1(
+    SkipSetupHarvest,
+    DrainWithoutRefill,
+    CloseUnderBigLock,
+    RamlistMutexLeak,
+    EstimateByAppend,
+    StopByBottomHalf,
+):
+    """The series as posted, as far as it can be known."""
 
     name = "rfc_v1"
+    cpus_class: ClassVar[type[Cpus]] = RfcCpus

@@ -37,13 +37,17 @@ class Thread(Design):
         """Set up, then produce and write until the state is no longer active."""
         try:
             self.setup()
-            while self.state.value is MigrationState.ACTIVE:
+            while self.active():
                 self.tick()
         except Exception as error:
             self.migration.fail(error)
             self.end()
             raise
         self.end()
+
+    def active(self) -> bool:
+        """Whether there is still something to migrate."""
+        return self.state.value is MigrationState.ACTIVE
 
     def setup(self) -> None:
         """Begin to track dirty pages and append the stream's head."""
@@ -70,7 +74,7 @@ class Thread(Design):
         """Produce if the budget allows, write, look at the window."""
         if not self.channel.limited():
             self.produce()
-        if self.state.value is MigrationState.ACTIVE:
+        if self.active():
             self.flush()
             self.window()
 
@@ -83,7 +87,7 @@ class Thread(Design):
 
     def produce_locked(self) -> bool:
         """Append a portion; or, near the end, stop the guest, append all, and return True."""
-        if self.state.value is not MigrationState.ACTIVE:
+        if not self.active():
             return False
         if self.estimate() > self.migration.threshold:
             self.iterate()
@@ -92,7 +96,7 @@ class Thread(Design):
         if not self.stop_vm():
             return False
         # The wait for the vCPUs released the big lock: a cancel may have come.
-        if self.state.value is not MigrationState.ACTIVE:
+        if not self.active():
             return False
         self.complete()
         return True
@@ -205,7 +209,11 @@ class Thread(Design):
         self.migration.finished_up()
 
     def cancel(self) -> None:
-        """Ask for the end and make a blocked write return.
+        """Cancel, without any lock."""
+        self.cancel_now()
+
+    def cancel_now(self) -> None:
+        """Ask for the end and make a blocked write return; whether or not the big lock is held.
 
         A state that moves between look and swap is looked at again. After the commit the state
         stays: whether the tail was handed over decides.
