@@ -111,8 +111,13 @@ class Cpus:
                 self.big_lock.release()
                 try:
                     idle = cpu.program.run(cpu)
-                finally:
+                except Exception:
+                    # Whoever waits for this vCPU must not wait for ever; the thread shows the error.
                     self.big_lock.acquire()
+                    cpu.exited = cpu.stopped = True
+                    self.pause_cond.notify_all()
+                    raise
+                self.big_lock.acquire()
 
     def wait_runnable(self, cpu: Vcpu, idle: float | None) -> bool:
         """Stop, or sleep in the guest, until `cpu` may execute; False when it has to end."""
@@ -175,7 +180,7 @@ class Cpus:
         self.resumes += 1
         for cpu in self.all:
             cpu.stop = False
-            cpu.stopped = False
+            cpu.stopped = cpu.exited
             self.tell("vcpu_resumed", cpu)
             cpu.halt_cond.notify_all()
         # Whoever waits for a stop learns that it was overtaken.

@@ -211,13 +211,14 @@ class Machine:
         if self.migration is not None:
             self.migration.cancel()
             self.migration.join()
+        # First the iothread: what is scheduled there may wait for vCPUs.
+        if self._mainloop is not None:
+            self._mainloop.quit()
+            self._mainloop.join()
         with self.big_lock:
             self.cpus.state.follow("quit")
             self.cpus.end()
         self.cpus.join()
-        if self._mainloop is not None:
-            self._mainloop.quit()
-            self._mainloop.join()
 
 
 def void(_: object) -> None:

@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mig.tracepoints import Tracepoints
 
@@ -86,10 +86,12 @@ StateT = TypeVar("StateT", RunState, MigrationState)
 class StateError(Exception):
     """An event that the table does not allow in this state."""
 
-    def __init__(self, role: str, kind: str, state: str, event: str) -> None:
+    def __init__(
+        self, role: str, kind: str, state: str, event: str, *, possible: Iterable[str]
+    ) -> None:
         super().__init__(
             f"{role}: {event!r} is not possible while the {kind} is {state!r};"
-            " wait until it has changed"
+            f" possible: {', '.join(possible) or 'nothing'}"
         )
         self.role = role
         self.state = state
@@ -119,7 +121,7 @@ class StateCell(Generic[StateT]):
         """
         following = self._table.get((expected, event))
         if following is None:
-            raise StateError(self._trace.role, self._kind, expected.value, event)
+            raise self._refusal(expected, event)
         with self.lock:
             if self.value is not expected:
                 return False
@@ -136,8 +138,12 @@ class StateCell(Generic[StateT]):
                 self.value = following
                 self._tell(old, following)
         if following is None:
-            raise StateError(self._trace.role, self._kind, old.value, event)
+            raise self._refusal(old, event)
         return following
+
+    def _refusal(self, state: StateT, event: str) -> StateError:
+        possible = [way for origin, way in self._table if origin is state]
+        return StateError(self._trace.role, self._kind, state.value, event, possible=possible)
 
     def _tell(self, old: StateT, new: StateT) -> None:
         listener = self._trace.listener

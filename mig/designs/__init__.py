@@ -1,9 +1,14 @@
-"""Who runs a migration and under which lock: one class a design, `by_name` to choose one."""
+"""Who runs a migration and under which lock: one class a design, `by_name` to choose one.
+
+Promises: `thread`, `rfc_v1`, and design `thread` with any of the faults of `rfc_v1`
+("thread+skip-setup-harvest+notify-one-stopper"); unknown names are refused with those there are.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mig.cpus import Cpus
 from mig.designs.rfc_faults import FAULTS
 from mig.designs.rfc_v1 import RfcV1
 from mig.designs.thread import Thread
@@ -11,8 +16,27 @@ from mig.designs.thread import Thread
 if TYPE_CHECKING:
     from mig.designs.base import Design
 
-NAMES: tuple[str, ...] = ("thread", "rfc_v1")
-"""The designs there are; `by_name` knows each fault of `rfc_v1` alone, too."""
+NAMES: Final[tuple[str, ...]] = ("thread", "rfc_v1")
+"""The designs there are."""
+FAULT_NAMES: Final[tuple[str, ...]] = tuple(fault.name.partition("+")[2] for fault in FAULTS)
+"""The faults that may be added to `thread`."""
+
+
+def combine(*faults: type[Thread]) -> type[Thread]:
+    """Design `thread` with all of these faults; two that replace the same step: the first one's."""
+    bases = tuple(dict.fromkeys(faults)) or (Thread,)
+    cpus = dict.fromkeys(fault.cpus_class for fault in bases if fault.cpus_class is not Cpus)
+    names = (part for fault in bases for part in fault.name.split("+")[1:])
+    return type(
+        "Combined",
+        bases,
+        {
+            "name": "+".join(("thread", *dict.fromkeys(names))),
+            "cpus_class": type("CombinedCpus", tuple(cpus) or (Cpus,), {}),
+            "__doc__": "Design `thread` with several faults.",
+            "__module__": __name__,
+        },
+    )
 
 
 def by_name(name: str) -> type[Design]:
@@ -21,4 +45,10 @@ def by_name(name: str) -> type[Design]:
     for design in designs:
         if design.name == name:
             return design
-    raise ValueError(f"unknown design {name!r}; choose one of {', '.join(NAMES)}")
+    base, *faults = name.split("+")
+    if base != Thread.name or not faults or not set(faults) <= set(FAULT_NAMES):
+        raise ValueError(
+            f"unknown design {name!r}; choose {' or '.join(NAMES)},"
+            f" or thread with faults added by '+': {', '.join(FAULT_NAMES)}"
+        )
+    return combine(*(FAULTS[FAULT_NAMES.index(fault)] for fault in faults))

@@ -23,7 +23,8 @@ import time
 
 from mig.designs.base import Design
 from mig.parameters import WINDOW
-from mig.runstate import MigrationState
+from mig.ram_save import RamChanged
+from mig.runstate import MigrationState, StateError
 
 
 class Thread(Design):
@@ -39,7 +40,10 @@ class Thread(Design):
             self.setup()
             while self.active():
                 self.tick()
+        except (RamChanged, StateError) as error:
+            self.migration.fail(error)
         except Exception as error:
+            # A fault of our own: the guest stays here, and the thread shows the error.
             self.migration.fail(error)
             self.end()
             raise
@@ -222,6 +226,7 @@ class Thread(Design):
         while (state := self.state.value) in {MigrationState.SETUP, MigrationState.ACTIVE}:
             if self.state.move(state, "cancel"):
                 break
-        migration.cancel_requested = True
-        self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
-        migration.wake.set()
+        if self.state.value in {MigrationState.CANCELLING, MigrationState.DEVICE}:
+            migration.cancel_requested = True
+            self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
+            migration.wake.set()
