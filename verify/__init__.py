@@ -8,7 +8,7 @@ loop), `report` (what a failure says).
 
 from verify import _real as _real  # first: the untouched primitives
 from verify.abc import Detector, Finding, InvariantError, Settings, Strategy
-from verify.api import access, advance, draw, invariant, is_free, label
+from verify.api import access, advance, broken, draw, invariant, is_free, label
 from verify.explore import Exploration, Verdict, explore, replay
 from verify.program import Program, UsageError, load, scenario
 from verify.strategies import PCT, RandomWalk
@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "access",
     "advance",
+    "broken",
     "draw",
     "explore",
     "invariant",

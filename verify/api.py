@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.abc import Finding, InvariantError
 from verify.detectors.invariants import Invariants
 from verify.primitives.conditions import ConditionState
 from verify.primitives.patches import me_of
@@ -52,6 +53,22 @@ def advance(seconds: float) -> None:
     execution = current.controlled()
     if execution is not None:
         execution.clock.advance(seconds)
+
+
+def broken(name: str, wrong: str) -> None:
+    """Say that invariant `name` does not hold: ends the execution here, while every stack still stands.
+
+    Outside a check it raises `InvariantError`.
+    """
+    execution = current.controlled()
+    if execution is None:
+        raise InvariantError(name, wrong)
+    culprits = (me_of(execution).path,)
+    execution.report(
+        Finding(
+            cause="broken invariant", message=f"{name}: {wrong}", key=(name,), culprits=culprits
+        )
+    )
 
 
 def is_free(lock: object) -> bool:

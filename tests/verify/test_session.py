@@ -22,6 +22,7 @@ from verify import (
     _real,
     access,
     advance,
+    broken,
     draw,
     explore,
     invariant,
@@ -258,6 +259,22 @@ def test_invariant_error_raised_by_the_program() -> None:
     (group,) = explore(of(body), RandomWalk(1), executions=1).groups.values()
 
     assert ("broken invariant", "one side runs") == (group.finding.cause, group.finding.key[0])
+
+
+def test_broken_ends_the_execution_on_the_spot() -> None:
+    """`broken` stops a run where it is called, so that nothing after it happens; outside a check it raises."""
+    after = []
+
+    def body() -> None:
+        broken("one side runs", "both do")
+        after.append(1)
+
+    (group,) = explore(of(body), RandomWalk(1), executions=1).groups.values()
+
+    assert ("broken invariant", "one side runs") == (group.finding.cause, group.finding.key[0])
+    assert [] == after
+    with pytest.raises(InvariantError, match="one side runs: both do"):
+        broken("one side runs", "both do")
 
 
 def test_outside_a_check_the_api_is_silent() -> None:

@@ -15,6 +15,7 @@ from verify.abc import Detector, Finding, title_of
 if TYPE_CHECKING:
     from verify.abc import ExecutionView, TaskView
 
+WAKE_UPS = ("Condition.wait", "Event.wait")
 IDLE = ("Selector.select", "Queue.get", "SimpleQueue.get", "socket.accept")
 
 
@@ -85,23 +86,23 @@ class Deadlock(Detector):
         return None
 
     def _lost_wakeup(self, execution: ExecutionView, blocked: list[TaskView]) -> Finding | None:
-        waiting = [task for task in blocked if task.op in {"Condition.wait", "Event.wait"}]
-        guilty = [task for task in waiting if not task.daemon] or waiting
-        if not guilty:
+        waiting = [task for task in blocked if task.op in WAKE_UPS]
+        if not waiting:
             return None
+        # The program's own wait comes first; a wait on a condition says more than one on an event.
+        waiting.sort(key=lambda task: (task.daemon, task.op != "Condition.wait"))
+        guilty = [task for task in waiting if not task.daemon] or waiting
         details = []
-        for task in guilty:
+        for task in waiting:
             waits = execution.waits_for(task)
             subject = waits[0] if waits is not None else None
             lost = getattr(subject, "lost", 0)
             note = f"; it was notified {lost} times while nobody waited" if lost else ""
-            details.append(
-                f"{task.title} waits in {task.op} for {title_of(subject)}{note}; nobody is left to wake it"
-            )
+            details.append(f"{task.title} waits in {task.op} for {title_of(subject)}{note}")
         task = guilty[0]
         return Finding(
             cause="lost wake-up",
-            message=f"{task.title} waits in {task.op} for a wake-up that nobody is left to give",
+            message=f"{task.title} waits in {task.op} for {_subject(execution, task)}, and nobody is left to wake it",
             key=tuple(sorted(f"{each.op} at {execution.site_of(each)}" for each in guilty)),
             details=tuple(details),
             culprits=tuple(each.path for each in guilty),

@@ -1,0 +1,175 @@
+"""The test bench of the scenarios: two machines, a link between them, an oracle that listens.
+
+Promises: everything is made inside the calling thread, so a check controls it; locks carry the
+names of `mig.locks`; guests are finite, and `Guest.done` is set when one has done all its stores,
+on whichever side. The same code runs under real threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import verify
+from mig.designs import by_name
+from mig.incoming import Incoming
+from mig.machine import Machine
+from mig.parameters import Parameters
+from mig.ram import PAGE_SIZE
+from mig.tracepoints import Tracepoints
+from mig.vcpu.soft import PageIncrement
+from stress.migration.oracle import Oracle
+
+if TYPE_CHECKING:
+    import socket
+
+    from mig.cpus import Vcpu
+    from mig.migration import Migration
+
+BLOCK = "ram"
+STRICT = frozenset({"thread"})
+"""Designs that promise not to write under the big lock."""
+
+
+class Guest(PageIncrement):
+    """A guest program of a few stores that says when it has done them all."""
+
+    done: threading.Event
+
+    def run(self, cpu: Vcpu) -> float | None:
+        """Step until asked to leave, or for good."""
+        idle = super().run(cpu)
+        if idle is None:
+            self.done.set()
+        return idle
+
+
+class Bench:
+    """A source and a destination of `pages` pages with `vcpus` vCPUs, each of which makes `writes` stores.
+
+    vCPU n writes to pages n, n + 1, ...; pages are shared, words are not. `drain_limit` is the byte
+    budget of design `rfc_v1`'s last flush.
+    """
+
+    def __init__(
+        self,
+        design: str,
+        vcpus: int,
+        *,
+        pages: int = 16,
+        writes: int = 2,
+        drain_limit: int | None = None,
+        downtime_limit_ms: int = 300,
+        born_dirty: bool = True,
+    ) -> None:
+        limit = {} if drain_limit is None else {"drain_limit": drain_limit}
+        self.parameters = Parameters(downtime_limit_ms=downtime_limit_ms, **limit)
+        self.design = by_name(design)
+        self.born_dirty = born_dirty
+        self.pages = pages
+        self.writes = writes
+        self.done = [threading.Event() for _ in range(vcpus)]
+        self.oracle = Oracle(strict_writes=design in STRICT)
+        self.source = self._machine("source", vcpus)
+        for page in range(pages):
+            # Some content: a page of zeros takes nine bytes on the wire, and no buffer would ever be full.
+            self.source.ram.find(BLOCK).array[page * PAGE_SIZE + PAGE_SIZE // 2 :][
+                : PAGE_SIZE // 2
+            ] = 1 + page % 255
+        self.destination: Machine | None = None
+        self.incoming: Incoming | None = None
+
+    def _machine(self, role: str, vcpus: int) -> Machine:
+        trace = Tracepoints(role)
+        self.oracle.attach(trace)
+        machine = Machine(
+            "source" if role == "source" else "destination",
+            [(BLOCK, self.pages * PAGE_SIZE)],
+            [self._guest] * vcpus,
+            self.design if role == "source" else by_name("thread"),
+            self.parameters,
+            trace,
+            born_dirty=self.born_dirty,
+        )
+        _label(machine, "" if role == "source" else "destination ")
+        return machine
+
+    def _guest(self, machine: Machine, number: int) -> Guest:
+        guest = Guest(
+            machine.log,
+            machine.ram.find(BLOCK),
+            first=0,
+            pages=self.pages,
+            writes=self.writes,
+            slot=number,
+        )
+        guest.pc = number % self.pages
+        guest.done = self.done[number]
+        return guest
+
+    def migrate(self, sock: socket.socket) -> Migration:
+        """Begin to move the source's guest through `sock`."""
+        migration = self.source.migrate(sock)
+        verify.label(migration.ram.bitmap.lock, "Bitmap.lock")
+        verify.label(migration.channel.lock, "Channel.lock")
+        self.oracle.watch_bitmap(migration.ram.bitmap)
+        return migration
+
+    def receive(self, sock: socket.socket) -> Incoming:
+        """Make the destination and let it receive."""
+        self.destination = self._machine("destination", len(self.done))
+        self.incoming = Incoming(self.destination, sock, before_start=self.compare)
+        self.incoming.start()
+        return self.incoming
+
+    def compare(self) -> None:
+        """Compare both sides; called when the destination is loaded and has run nothing."""
+        if self.destination is None:
+            return
+        ours, theirs = self.source.ram.find(BLOCK), self.destination.ram.find(BLOCK)
+        differ = [
+            page
+            for page in range(self.pages)
+            if ours.view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+            != theirs.view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+        ]
+        if differ:
+            verify.broken(
+                "memory equal", f"pages {differ[:8]} of the destination differ from the source"
+            )
+        for here, there in zip(self.source.cpus.all, self.destination.cpus.all, strict=True):
+            if here.program.save() != there.program.save():
+                verify.broken(
+                    "devices equal", f"the registers of vCPU {here.number} differ from the source"
+                )
+
+    def await_guest(self) -> None:
+        """Wait until every vCPU has done its stores, on the side that runs the guest."""
+        for done in self.done:
+            done.wait()
+
+    def check_one_side(self) -> None:
+        """After the end exactly one side runs the guest."""
+        sides = [
+            machine.role
+            for machine in (self.source, self.destination)
+            if machine is not None and machine.running
+        ]
+        if len(sides) != 1:
+            verify.broken(
+                "one side runs", f"after the end {' and '.join(sides) or 'no side'} runs the guest"
+            )
+
+    def finish(self) -> None:
+        """After the end: one side runs the guest, it does what it had to do, and the oracle is content."""
+        self.check_one_side()
+        self.await_guest()
+        self.oracle.finish()
+
+
+def _label(machine: Machine, prefix: str) -> None:
+    verify.label(machine.big_lock, f"{prefix}Machine.big_lock")
+    verify.label(machine.ram.mutex, f"{prefix}RamList.mutex")
+    verify.label(machine.cpus.pause_cond, f"{prefix}pause condition")
+    for cpu in machine.cpus.all:
+        verify.label(cpu.halt_cond, f"{prefix}halt condition of vCPU {cpu.number}")

@@ -1,0 +1,192 @@
+"""What must hold of a migration, checked from outside the engine.
+
+Promises: listens to the trace points of one or two machines, turns accesses into scheduling points
+of the running check, and keeps its own account of who wrote, marked and sent which page when; it
+trusts no counter of the engine. Everything it finds is an `InvariantError` with the invariant's
+name. Under real threads nothing schedules and the same checks hold at the events.
+
+Invariants
+1. "dirty at sync": newly dirty at sync k are at most the distinct pages marked since the harvest
+   before (since logging began, for the first). A mark that comes while a harvest is under way
+   counts for both.
+2. "final dirty set": at the end of the completion no page is marked later than it was last sent.
+3. "guest stands still": no guest store between the begin of the completion and the end of the
+   migration.
+4. "bitmap counter": the counter equals the population whenever the bitmap lock is free.
+5. "one side runs": never two sides, and exactly one after the end unless the guest was paused.
+6. "no write under the big lock": no blocking socket write while the big lock is held (designs that
+   promise it).
+7. "memory equal", "devices equal": the destination holds what the source held when it stopped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import verify
+
+if TYPE_CHECKING:
+    from mig.bitmap import Bitmap
+    from mig.tracepoints import Tracepoints
+
+COPY_S_PER_PAGE = 1e-6
+"""Virtual time of reading or writing one page."""
+
+
+class Account:
+    """Who did what to which page, in the order of events."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.marked_at: dict[int, int] = {}
+        self.sent_at: dict[int, int] = {}
+        self.since_harvest: set[int] = set()
+        self.before_harvest: set[int] = set()
+        self.stands_still = False
+
+    def tick(self) -> int:
+        """Return the number of the next event."""
+        self.now += 1
+        return self.now
+
+
+class Oracle:
+    """Judges one migration. `strict_writes`: the design promises not to write under the big lock."""
+
+    def __init__(self, *, strict_writes: bool) -> None:
+        self.strict_writes = strict_writes
+        self.pages = Account()
+        self.running: dict[str, bool] = {}
+        self.late: list[str] = []
+        self.syncs: list[tuple[int, int, int]] = []
+        """Of each sync: its number, pages newly dirty, distinct pages marked since the harvest before."""
+
+    def attach(self, trace: Tracepoints) -> None:
+        """Listen to a machine."""
+        trace.listener = _Ear(self, trace.role)
+
+    def watch_bitmap(self, bitmap: Bitmap) -> None:
+        """Check the counter of a bitmap between any two operations."""
+
+        def check() -> str | None:
+            if not verify.is_free(bitmap.lock) or bitmap.count == bitmap.population():
+                return None
+            return f"it says {bitmap.count}, {bitmap.population()} bits are set"
+
+        verify.invariant("bitmap counter", check)
+
+    # --- what the engine tells ---
+
+    def access(self, role: str, name: str, lo: int, hi: int, *, write: bool) -> None:
+        """Let others in before an access, then account for it."""
+        verify.access(f"{role} {name}" if role != "source" else name, lo, hi, write=write)
+        if role != "source":
+            return
+        if name == "guest_page":
+            verify.advance(COPY_S_PER_PAGE * (hi - lo))
+            if write and self.pages.stands_still:
+                verify.broken(
+                    "guest stands still",
+                    f"a vCPU stores to page {lo} after the source has begun to complete",
+                )
+        elif name == "dirty_log" and hi - lo > 1 and not write:
+            # A harvest reads the log now; what is marked from here on belongs to the next one as
+            # well.
+            self.pages.before_harvest = self.pages.since_harvest
+            self.pages.since_harvest = set()
+
+    def page_marked(self, page: int) -> None:
+        """A store is in the log."""
+        self.pages.marked_at[page] = self.pages.tick()
+        self.pages.since_harvest.add(page)
+        self.pages.before_harvest.add(page)
+
+    def page_sent(self, page: int) -> None:
+        """A page has been read for sending."""
+        self.pages.sent_at[page] = self.pages.tick()
+
+    def sync(self, number: int, newly: int) -> None:
+        """A harvest has been merged."""
+        marked = len(self.pages.before_harvest)
+        self.pages.before_harvest = set()
+        self.syncs.append((number, newly, marked))
+        if number and newly > marked:
+            since = "logging began" if number == 1 else f"sync {number - 1}"
+            self.late.append(
+                f"sync {number} marked {newly} pages dirty, {marked} were marked since {since}"
+            )
+
+    def finish(self) -> None:
+        """Report what did no harm but cost: pages sent again without need."""
+        if self.late:
+            verify.broken("dirty at sync", self.late[0])
+
+    def complete_begin(self) -> None:
+        """The guest is said to stand still and what is left is about to be sent."""
+        self.pages.stands_still = True
+
+    def complete_over(self) -> None:
+        """The completion was called off: the guest may run again."""
+        self.pages.stands_still = False
+
+    def complete_end(self) -> None:
+        """All that was left has been queued."""
+        late = sorted(
+            page
+            for page, when in self.pages.marked_at.items()
+            if when > self.pages.sent_at.get(page, 0)
+        )
+        if late:
+            verify.broken(
+                "final dirty set",
+                f"pages {late[:8]} were marked after they were last sent and are not sent again",
+            )
+
+    def run_state(self, role: str, state: str) -> None:
+        """A side changes what its guest does."""
+        self.running[role] = state == "running"
+        if state == "running" and role == "source":
+            self.pages.stands_still = False
+        both = [role for role, runs in self.running.items() if runs]
+        if len(both) > 1:
+            verify.broken("one side runs", f"{' and '.join(sorted(both))} both run the guest")
+
+    def write_begin(self, size: int, *, big_lock_held: bool) -> None:
+        """A write that may block is about to begin."""
+        if self.strict_writes and big_lock_held:
+            verify.broken(
+                "no write under the big lock",
+                f"{size} bytes are written while the big lock is held",
+            )
+
+
+class _Ear:
+    """The listener of one machine."""
+
+    def __init__(self, oracle: Oracle, role: str) -> None:
+        self.oracle = oracle
+        self.role = role
+
+    def access(self, name: str, lo: int, hi: int, write: bool) -> None:  # noqa: FBT001 - as the engine calls it
+        """Pass an access on."""
+        self.oracle.access(self.role, name, lo, hi, write=write)
+
+    def event(self, name: str, **values: int | str | bool) -> None:
+        """Pass an event on to the method of its name."""
+        oracle = self.oracle
+        if name == "run_state":
+            oracle.run_state(str(values["role"]), str(values["state"]))
+        elif self.role != "source":
+            return
+        elif name == "page_marked":
+            oracle.page_marked(int(values["page"]))
+        elif name == "page_sent":
+            oracle.page_sent(int(values["page"]))
+        elif name == "sync":
+            oracle.sync(int(values["number"]), int(values["newly"]))
+        elif name == "complete_begin":
+            oracle.complete_begin()
+        elif name == "complete_end":
+            oracle.complete_end()
+        elif name == "write_begin":
+            oracle.write_begin(int(values["bytes"]), big_lock_held=bool(values["big_lock_held"]))

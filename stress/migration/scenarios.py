@@ -1,0 +1,47 @@
+"""The names under which the command line knows the scenarios: `stress.migration.scenarios:NAME?design=...&vcpus=...`.
+
+Promises: each runs under control with the engine in scope; `design` is any name that
+`mig.designs.by_name` knows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mig import locks
+from stress.migration import closed, whole
+from verify import Settings, scenario
+from verify.detectors import LockOrder, Lockset, default_detectors
+
+PACKAGES: Final = ("mig", "stress.migration")
+SETTINGS: Final = Settings(
+    max_steps=6000, fair_steps=6000, max_jumps=5000, link_bytes_per_s=1e9, socket_buffer=16_384
+)
+"""`max_jumps`: the engine's longest loop without an operation has a few hundred rounds on these guests."""
+
+_mark = scenario(packages=PACKAGES, settings=SETTINGS)
+
+migration = _mark(whole.migration)
+busy_migration = _mark(whole.busy_migration)
+destination_dies = _mark(whole.destination_dies)
+cancelled = _mark(whole.cancelled)
+tunnelled = _mark(whole.tunnelled)
+reset_meanwhile = _mark(whole.reset_meanwhile)
+stop_handshake = _mark(closed.stop_handshake)
+harvest_against_write = _mark(closed.harvest_against_write)
+channel_close = _mark(closed.channel_close)
+
+WHOLE: Final = (
+    "migration", "busy_migration", "destination_dies", "cancelled", "tunnelled", "reset_meanwhile",
+)  # fmt: skip
+CLOSED: Final = ("stop_handshake", "harvest_against_write", "channel_close")
+
+
+@scenario(
+    packages=PACKAGES,
+    settings=SETTINGS,
+    detectors=lambda: [*default_detectors(), LockOrder([*locks.ORDER, *locks.LEAVES]), Lockset()],
+)
+def locking(design: str = "thread", vcpus: int = 2) -> None:
+    """A whole migration whose every lock and declared access is judged."""
+    whole.migration(design, vcpus)
