@@ -1,0 +1,166 @@
+"""Designs: names, combination, and what each fault does by itself, on real threads."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+
+import pytest
+
+from mig import designs
+from mig.designs.rfc_faults import (
+    FAULTS,
+    CloseUnderBigLock,
+    DrainWithoutRefill,
+    EstimateByAppend,
+    LeakingRamSave,
+    NotifyOneCpus,
+    NotifyOneStopper,
+    SkipSetupHarvest,
+    StateAfterPause,
+    StateAfterPauseCpus,
+    StopByBottomHalf,
+)
+from mig.designs.thread import Thread
+from mig.migration import Migration
+from mig.parameters import Parameters
+from mig.ram import PAGE_SIZE
+from mig.runstate import MigrationState
+from tests.mig.machines import WAIT, Notes, make, pair
+
+HARMLESS = [design.name for design in FAULTS] + ["rfc_v1"]
+
+
+def test_names() -> None:
+    """Every design is found by its name, faults also together."""
+    assert ("thread", "rfc_v1") == tuple(designs.by_name(name).name for name in designs.NAMES)
+    for design in FAULTS:
+        assert design is designs.by_name(design.name)
+    both = "thread+notify-one-stopper+state-after-pause"
+    made = designs.by_name(both)
+    assert both == made.name
+    assert issubclass(made.cpus_class, NotifyOneCpus)
+    assert issubclass(made.cpus_class, StateAfterPauseCpus)
+
+
+@pytest.mark.parametrize("name", ["", "Thread", "thread+", "thread+nothing", "rfc_v1+x"])
+def test_unknown(name: str) -> None:
+    """An unknown name is refused with those there are."""
+    with pytest.raises(ValueError, match=r"choose thread or rfc_v1, or thread with .*skip-setup"):
+        designs.by_name(name)
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(FAULTS, 2)))
+def test_pairs(one: type[Thread], other: type[Thread]) -> None:
+    """Any two faults can be combined, in either order."""
+    made = designs.combine(one, other)
+    assert issubclass(made, one)
+    assert issubclass(made, other)
+    assert issubclass(made.cpus_class, one.cpus_class)
+    assert issubclass(made.ram_save_class, other.ram_save_class)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_idle_guest(name: str) -> None:
+    """With nothing dirtied, no cancel and a large budget every fault still migrates correctly."""
+    with pair(vcpus=0, design=designs.by_name(name)) as made:
+        made.source.start()
+        migration = made.migrate()
+        assert MigrationState.COMPLETED is migration.state.value
+        assert made.equal
+
+
+def test_no_harvest_in_setup() -> None:
+    """Fault (a): the first sync finds every page of an idle guest dirty; pages are sent twice."""
+    with pair(vcpus=0, pages=10, design=SkipSetupHarvest) as made:
+        made.source.start()
+        info = made.migrate().info()
+        assert (10, 20) == (info.sync_dirty[0], info.duplicate)
+
+
+def test_drain() -> None:
+    """H1: the drain that is never refilled stands still at its budget; the correct one goes on."""
+    for design, rest in ((Thread, 0), (DrainWithoutRefill, 3)):
+        near, far = socket.socketpair()
+        machine = make(vcpus=0, design=design)
+        migration = Migration(machine, near, design, Parameters(drain_limit=5))
+        migration.channel.append([b"12345678"])
+        drain = threading.Thread(
+            target=migration.design.drain, kwargs={"big_lock_held": False}, daemon=True
+        )
+        drain.start()
+        with far:
+            got = b""
+            while len(got) < 8 - rest:
+                got += far.recv(8)
+            # What ends the spin: an error from elsewhere.
+            migration.channel.fail(OSError("enough"))
+            drain.join(WAIT)
+            assert not drain.is_alive()
+            assert (b"12345678"[: 8 - rest], rest) == (got, migration.channel.buffered)
+        near.close()
+        machine.close()
+
+
+def test_close_under_big_lock() -> None:
+    """H8: the last bytes are written with the big lock held."""
+    notes = Notes()
+    with pair(design=CloseUnderBigLock) as made:
+        made.source.trace.listener = notes
+        made.source.start()
+        made.migrate()
+    assert True is notes.named("write_begin")[-1]["big_lock_held"]
+    assert False is notes.named("write_begin")[0]["big_lock_held"]
+
+
+def test_leak() -> None:
+    """H6: a walk that finds an error leaves the ramlist mutex locked."""
+    near, far = socket.socketpair()
+    machine = make(vcpus=0)
+    migration = Migration(machine, near, Thread, Parameters())
+    walk = LeakingRamSave(machine.ram, machine.log, migration.channel, Parameters())
+    walk.fill()
+    assert walk.iterate()
+    assert not machine.ram.mutex.locked()
+    migration.channel.fail(OSError("gone"))
+    assert [] == walk.iterate()
+    assert machine.ram.mutex.locked()
+    near.close()
+    far.close()
+    machine.close()
+
+
+def test_estimate_by_append() -> None:
+    """The estimate from copying is what was appended over the time that took, not the wire's."""
+    near, far = socket.socketpair()
+    machine = make(vcpus=0)
+    migration = Migration(machine, near, EstimateByAppend, Parameters(downtime_limit_ms=1000))
+    design = migration.design
+    assert isinstance(design, EstimateByAppend)
+    design.copied, design.copy_seconds = 3 * PAGE_SIZE, 0.5
+    design.measure()
+    assert (6.0 * PAGE_SIZE, 6 * PAGE_SIZE) == (migration.bandwidth, migration.threshold)
+    near.close()
+    far.close()
+    machine.close()
+
+
+@pytest.mark.parametrize("design", [Thread, StopByBottomHalf, NotifyOneStopper, StateAfterPause])
+def test_stop(design: type[Thread]) -> None:
+    """With nobody else around each way of stopping stops the guest in the end."""
+    near, far = socket.socketpair()
+    machine = make(design=design, writes=None, rate=1000)
+    machine.start()
+    migration = Migration(machine, near, design, Parameters())
+    migration.state.follow("start")
+    migration.state.follow("set up")
+    with machine.big_lock:
+        assert migration.design.stop_vm()
+    done = threading.Event()
+    machine.mainloop.schedule(done.set)
+    assert done.wait(WAIT)
+    assert machine.cpus.all_stopped()
+    near.close()
+    far.close()
+    machine.close()
