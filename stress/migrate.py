@@ -1,0 +1,264 @@
+"""`stage3 migrate`: one live migration between two processes, compared page by page.
+
+Promises: source and destination are processes of their own with real threads and a real socket
+between them; vCPUs write until the source stops them. The destination digests every page before its
+first vCPU step; the result says how many pages were compared and which differ, and the same for the
+device sections of an image. Bad input raises `MigrateInputError` before anything runs. A run that
+stands still is reported by the watchdog.
+Assumes: memory for both guests. Does not: retry, or change the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from mig import image, transport
+from stress import digests, guests
+from stress.destination import DestinationProcess
+from stress.migrate_types import (
+    Figures,
+    MigrateInputError,
+    MigrateOptions,
+    MigrateResult,
+)
+from stress.side_channel import ChannelError, Message
+from stress.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    import socket
+
+    from mig.image import GuestImage
+    from stress.side_channel import Value
+
+EXIT_BAD_INPUT: Final = 2
+DESTINATION_GRACE: Final = 5.0
+"""Seconds that the destination's watchdog waits longer than the source's."""
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class _Hang:
+    """What the watchdog found, and the event that says it did."""
+
+    def __init__(self, destination: DestinationProcess) -> None:
+        self.event = threading.Event()
+        self.report: pathlib.Path | None = None
+        self.headline = ""
+        self._destination = destination
+
+    def __call__(self, path: pathlib.Path | None, headline: str) -> None:
+        self.report, self.headline = path, headline
+        self.event.set()
+        self._destination.wake()
+
+
+def _guest(options: MigrateOptions) -> GuestImage:
+    if options.image is None:
+        return guests.made_up(options.ram)
+    try:
+        return image.load(options.image)
+    except image.ImageError as error:
+        raise MigrateInputError(str(error)) from None
+
+
+def _listening(destination: DestinationProcess, guest: GuestImage, options: MigrateOptions) -> str:
+    """Give the destination its order; the URI it listens on."""
+    blocks: list[Value] = [[block.name, block.length] for block in guest.blocks]
+    destination.say(
+        Message(
+            "order",
+            {
+                "uri": options.uri,
+                "machine": guest.machine,
+                "blocks": blocks,
+                "vcpus": options.vcpus,
+                "dirty_rate": options.dirty_rate,
+                # Later than the source's own, whose report shows both processes.
+                "stall_ms": int((options.stall_timeout + DESTINATION_GRACE) * 1000),
+                "output": str(options.output),
+            },
+        )
+    )
+    answer = destination.wait_for("listening", "refused")
+    if answer.kind == "refused":
+        raise MigrateInputError(answer.text("error"))
+    return answer.text("uri")
+
+
+def _compared_memory(
+    source: guests.Source, destination: DestinationProcess, hang: _Hang
+) -> digests.Difference:
+    theirs = destination.wait_for("digests", give_up=hang.event)
+    remote = digests.split(theirs.payload, theirs.pairs("blocks"))
+    return digests.compare(source.digests(), remote)
+
+
+def _compared_devices(source: guests.Source, result: Message) -> tuple[int, tuple[str, ...]]:
+    """How many opaque device sections were compared, and the names of those that differ."""
+    ours = source.opaque
+    theirs: dict[str, bytes] = {}
+    at = 0
+    for name, length in result.pairs("foreign"):
+        theirs[name] = result.payload[at : at + length]
+        at += length
+    names = sorted(ours.keys() | theirs.keys())
+    return len(names), tuple(name for name in names if ours.get(name) != theirs.get(name))
+
+
+def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang) -> MigrateResult:
+    """Wait for both sides and compare them; raises `ChannelError` when the destination is gone."""
+    while not source.wait(0.05):
+        if hang.event.is_set():
+            raise ChannelError(hang.headline)
+    figures = source.figures()
+    result = destination.wait_for("result", give_up=hang.event)
+    reasons = [
+        *([] if figures.status == "completed" else [f"source: {source.error() or figures.status}"]),
+        *([] if result.facts.get("completed") else [f"destination: {result.facts.get('error')}"]),
+    ]
+    if reasons:
+        return MigrateResult(figures=figures, error="; ".join(reasons))
+    memory = _compared_memory(source, destination, hang)
+    devices, devices_differ = _compared_devices(source, result)
+    return MigrateResult(
+        figures=figures,
+        compared=memory.compared,
+        differing=memory.pages,
+        devices_compared=devices,
+        devices_differing=devices_differ,
+    )
+
+
+def _failed(
+    source: guests.Source,
+    destination: DestinationProcess,
+    hang: _Hang,
+    options: MigrateOptions,
+    error: ChannelError,
+) -> MigrateResult:
+    """Tell a hang seen here, a hang that ended the destination, and a failure apart."""
+    figures = source.figures()
+    if hang.event.is_set():
+        destination.kill()
+        return MigrateResult(
+            figures=figures, error=hang.headline, hung=True, hang_report=hang.report
+        )
+    if destination.ended_by_watchdog():
+        report = options.output / f"hang-{destination.pid}.txt"
+        return MigrateResult(
+            figures=figures, error="the destination stood still", hung=True, hang_report=report
+        )
+    return MigrateResult(figures=figures, error=str(error))
+
+
+def _run(
+    guest: GuestImage, destination: DestinationProcess, sock: socket.socket, options: MigrateOptions
+) -> MigrateResult:
+    hang = _Hang(destination)
+    source = guests.Source(guest, options)
+    hung = False
+    try:
+        with Watchdog(
+            lambda: source.progress() + destination.heard,
+            options.stall_timeout,
+            options.output,
+            processes=lambda: {"source": os.getpid(), "destination": destination.pid},
+            on_hang=hang,
+        ):
+            source.start(sock)
+            try:
+                result = _outcome(source, destination, hang)
+            except ChannelError as error:
+                result = _failed(source, destination, hang, options, error)
+        hung = result.hung
+    finally:
+        if not hung:
+            source.close()
+    return result
+
+
+def migrate(options: MigrateOptions) -> MigrateResult:
+    """Run one migration as described; blocks until it ended or stood still.
+
+    Raises `MigrateInputError` for bad input. After a hang (`hung` is set) the source's threads are
+    left where they hang, so that only ending the process gets rid of them.
+    """
+    options.check()
+    guest = _guest(options)
+    with DestinationProcess() as destination:
+        try:
+            uri = _listening(destination, guest, options)
+            sock = transport.connect(uri)
+        except (ChannelError, transport.TransportError) as error:
+            raise MigrateInputError(str(error)) from None
+        return _run(guest, destination, sock, options)
+
+
+def size(text: str) -> int:
+    """Bytes for `512`, `64K`, `16M` or `1G`; raises `argparse.ArgumentTypeError`."""
+    unit = text[-1:].upper() if text[-1:].isalpha() else ""
+    number = text[: len(text) - len(unit)]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; use a number and K, M or G")
+    return int(number) * _UNITS[unit]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `migrate` and its options to the parsers of the umbrella command."""
+    defaults = MigrateOptions()
+    parser = subparsers.add_parser(
+        "migrate",
+        help="migrate one guest between two processes and compare it page by page",
+        description="Migrates a guest whose vCPUs keep writing from this process to another one"
+        " over a real socket, prints the figures of 'info migrate', and compares every page.",
+        epilog="exit codes: 0 completed and equal, 1 failed or different, 2 bad input,"
+        " 3 internal error, 5 stood still",
+    )
+    add = parser.add_argument
+    add("--image", type=pathlib.Path, help="raw image or stream written by QEMU; .gz is fine")
+    add("--ram", type=size, default=defaults.ram, help="memory without an image (16M)")
+    add("--vcpus", type=int, default=defaults.vcpus, help="number of vCPU threads (2)")
+    add("--design", default=defaults.design, help="who migrates under which lock (thread)")
+    add("--uri", default=defaults.uri, help="tcp:HOST:PORT or unix:PATH (tcp:127.0.0.1:0)")
+    add("--max-bandwidth", type=size, default=defaults.max_bandwidth, help="bytes/s (32M)")
+    add("--downtime-limit", type=float, default=defaults.downtime_limit, help="seconds (0.03)")
+    add("--dirty-rate", type=int, default=defaults.dirty_rate, help="pages/s written (2000)")
+    add("--stall-timeout", type=float, default=defaults.stall_timeout, help="seconds (10)")
+    add("--output", type=pathlib.Path, default=defaults.output, help="directory of a hang report")
+    add("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _options(args: argparse.Namespace) -> MigrateOptions:
+    names = [field.name for field in dataclasses.fields(MigrateOptions)]
+    return MigrateOptions(**{name: getattr(args, name) for name in names})
+
+
+def _json(result: MigrateResult) -> str:
+    return json.dumps({**dataclasses.asdict(result), "equal": result.equal}, default=str, indent=1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `stage3 migrate` with parsed arguments; prints, and returns the exit code.
+
+    A hang ends the process here: its threads cannot be joined.
+    """
+    try:
+        result = migrate(_options(args))
+    except MigrateInputError as error:
+        sys.stderr.write(f"stage3 migrate: {error}\n")
+        return EXIT_BAD_INPUT
+    text = _json(result) if args.json else "\n".join(result.lines())
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    if result.hung:
+        os._exit(result.exit_code)
+    return result.exit_code
+
+
+__all__ = ["Figures", "MigrateInputError", "MigrateOptions", "MigrateResult", "migrate"]

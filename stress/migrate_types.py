@@ -1,0 +1,164 @@
+"""What goes into `stress.migrate.migrate` and what comes out: plain values.
+
+Promises: `MigrateOptions.check` refuses every value the run could not work with; `MigrateResult`
+says everything that `stage3 migrate` prints. Does not: run anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from typing import Final
+
+from mig import designs, transport
+
+PAGE: Final = 4096
+MAX_RAM: Final = 16 << 30
+MAX_VCPUS: Final = 256
+EXIT_EQUAL: Final = 0
+EXIT_DIFFERENT: Final = 1
+EXIT_HANG: Final = 5
+
+
+class MigrateInputError(Exception):
+    """Something given to the migration that it cannot work with; the text says what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MigrateOptions:
+    """One migration. Sizes are bytes, times seconds, rates per second."""
+
+    image: pathlib.Path | None = None
+    """Raw image or QEMU stream, plain or gzip; None makes up a guest of `ram` bytes."""
+    ram: int = 16 << 20
+    vcpus: int = 2
+    design: str = "thread"
+    uri: str = "tcp:127.0.0.1:0"
+    """Where the destination listens; port 0 chooses a free one."""
+    max_bandwidth: int = 32 << 20
+    """Bytes per second; 32 MiB/s was the default of July 2012."""
+    downtime_limit: float = 0.03
+    """Seconds; 30 ms was the default of July 2012."""
+    dirty_rate: int = 2000
+    """Pages that all vCPUs together write each second."""
+    stall_timeout: float = 10.0
+    output: pathlib.Path = pathlib.Path("stage3-out")
+    """Directory of the watchdog's report; made only when there is one."""
+
+    def check(self) -> None:
+        """Raise `MigrateInputError` for the first value that is out of range."""
+        known = designs.NAMES
+        if self.design not in known:
+            raise MigrateInputError(
+                f"unknown design {self.design!r}; choose one of {', '.join(known)}"
+            )
+        if self.image is None and not (0 < self.ram <= MAX_RAM and self.ram % PAGE == 0):
+            raise MigrateInputError(
+                f"{self.ram} bytes of RAM; give a multiple of {PAGE} up to {MAX_RAM}"
+            )
+        for name, value, low, high in (
+            ("vcpus", self.vcpus, 0, MAX_VCPUS),
+            ("max-bandwidth", self.max_bandwidth, 1, 1 << 50),
+            ("downtime-limit", self.downtime_limit, 0, 2000),
+            ("dirty-rate", self.dirty_rate, 0, 1 << 30),
+            ("stall-timeout", self.stall_timeout, 0.1, 1 << 20),
+        ):
+            if not (math.isfinite(value) and low <= value <= high):
+                raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")
+        try:
+            transport.parse(self.uri)
+        except transport.TransportError as error:
+            raise MigrateInputError(str(error)) from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figures:
+    """What `info migrate` says about the source. Sizes are bytes, times milliseconds."""
+
+    status: str
+    transferred: int
+    remaining: int
+    total: int
+    total_time: float
+    downtime: float
+    expected_downtime: float
+    setup_time: float
+    dirty_sync_count: int
+    duplicate: int
+    """Pages sent as zeros."""
+    normal: int
+    """Pages sent with content."""
+    throughput: float
+    """Megabits per second."""
+    sync_dirty: tuple[int, ...]
+    """Pages found dirty in each sync."""
+
+    def lines(self) -> list[str]:
+        """The figures in the words and units of `info migrate`."""
+        return [
+            f"Migration status: {self.status}",
+            f"total time: {self.total_time:.0f} ms",
+            f"downtime: {self.downtime:.1f} ms",
+            f"expected downtime: {self.expected_downtime:.1f} ms",
+            f"setup: {self.setup_time:.1f} ms",
+            f"transferred ram: {self.transferred // 1024} kbytes",
+            f"throughput: {self.throughput:.2f} mbps",
+            f"remaining ram: {self.remaining // 1024} kbytes",
+            f"total ram: {self.total // 1024} kbytes",
+            f"duplicate: {self.duplicate} pages",
+            f"normal: {self.normal} pages",
+            f"dirty sync count: {self.dirty_sync_count}",
+            f"pages dirtied in each sync: {' '.join(map(str, self.sync_dirty))}",
+        ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MigrateResult:
+    """How one migration ended."""
+
+    figures: Figures
+    error: str | None = None
+    """Why it failed; None when the destination runs the guest."""
+    compared: int = 0
+    """Pages compared."""
+    differing: tuple[tuple[str, int], ...] = ()
+    """Pages that differ: (block, byte offset)."""
+    devices_compared: int = 0
+    devices_differing: tuple[str, ...] = ()
+    """Device sections that differ: name/instance/version."""
+    hung: bool = False
+    hang_report: pathlib.Path | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Completed, and memory and device sections were compared and are equal."""
+        compared = self.error is None and self.compared > 0
+        return compared and not self.differing and not self.devices_differing
+
+    @property
+    def exit_code(self) -> int:
+        """0 equal, 1 different or failed, 5 hung."""
+        if self.hung:
+            return EXIT_HANG
+        return EXIT_EQUAL if self.equal else EXIT_DIFFERENT
+
+    def lines(self) -> list[str]:
+        """Everything to print."""
+        lines = self.figures.lines()
+        if self.compared:
+            lines.append(f"memory: {self.compared} pages compared, {len(self.differing)} differ")
+            lines.extend(
+                f"  differs: {name} at {offset:#x}" for name, offset in self.differing[:10]
+            )
+        if self.devices_compared:
+            lines.append(
+                f"devices: {self.devices_compared} opaque sections compared,"
+                f" {len(self.devices_differing)} differ"
+            )
+            lines.extend(f"  differs: {name}" for name in self.devices_differing[:10])
+        if self.error is not None:
+            lines.append(f"failed: {self.error}")
+        if self.hang_report is not None:
+            lines.append(f"every thread's backtrace: {self.hang_report}")
+        return lines

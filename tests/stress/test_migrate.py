@@ -1,0 +1,192 @@
+"""`stage3 migrate`: two processes, real sockets, compared page by page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import socket
+
+import pytest
+
+from stress import migrate as command
+from stress.migrate_types import Figures, MigrateInputError, MigrateOptions, MigrateResult
+from stress.samples import sample
+
+FIGURES = Figures(
+    status="completed",
+    transferred=2048,
+    remaining=0,
+    total=8192,
+    total_time=12.4,
+    downtime=1.25,
+    expected_downtime=3.0,
+    setup_time=0.5,
+    dirty_sync_count=2,
+    duplicate=1,
+    normal=3,
+    throughput=1.5,
+    sync_dirty=(2, 1),
+)
+
+
+def arguments(*argv: str) -> argparse.Namespace:
+    """Parsed arguments of `stage3 migrate`."""
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    return parser.parse_args(["migrate", *argv])
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `stage3 migrate`."""
+    code = command.run(arguments(*argv))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["tcp", "unix"])
+def test_small_guest(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, scheme: str
+) -> None:
+    """A made-up guest arrives equal, over both transports, and the figures add up."""
+    uri = "tcp:127.0.0.1:0" if scheme == "tcp" else f"unix:{tmp_path}/s"
+    out = tmp_path / "out"
+    code, text, err = run(
+        capsys, "--ram", "2M", "--uri", uri, "--output", str(out), "--json", "--max-bandwidth", "1G"
+    )
+    result = json.loads(text)
+    assert (code, err, result["equal"], result["error"]) == (0, "", True, None)
+    figures = result["figures"]
+    assert (figures["status"], figures["remaining"]) == ("completed", 0)
+    assert (result["compared"], result["differing"]) == (512, [])
+    assert figures["duplicate"] + figures["normal"] >= 512
+    assert figures["total"] == 2 << 20
+    assert figures["dirty_sync_count"] == len(figures["sync_dirty"]) >= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_guest_that_qemu_wrote(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    """QEMU's guest arrives with equal memory and its 29 opaque device sections."""
+    path = sample().path
+    code, text, err = run(
+        capsys, "--image", str(path), "--output", str(tmp_path), "--max-bandwidth", "1G"
+    )
+    assert (code, err) == (0, "")
+    lines = text.splitlines()
+    assert "Migration status: completed" in lines
+    assert "memory: 4180 pages compared, 0 differ" in lines
+    assert "devices: 29 opaque sections compared, 0 differ" in lines
+
+
+BAD = [
+    (["--design", "fast"], "unknown design 'fast'; choose one of"),
+    (["--uri", "rdma:x"], "rdma:x: this is no migration URI"),
+    (["--uri", "tcp:127.0.0.1:x"], "'x' is no port number"),
+    (["--ram", "5000"], "5000 bytes of RAM; give a multiple of 4096"),
+    (["--vcpus", "-1"], "vcpus -1; give a number from 0"),
+    (["--vcpus", "257"], "vcpus 257"),
+    (["--max-bandwidth", "0"], "max-bandwidth 0"),
+    (["--downtime-limit", "nan"], "downtime-limit nan"),
+    (["--dirty-rate", "-1"], "dirty-rate -1"),
+    (["--stall-timeout", "inf"], "stall-timeout inf"),
+    (["--image", "/nowhere/guest.mig"], "/nowhere/guest.mig: cannot be read (No such file"),
+]
+
+
+@pytest.mark.parametrize(("argv", "what"), BAD, ids=[argv[0] + argv[1] for argv, _ in BAD])
+def test_bad_input(capsys: pytest.CaptureFixture[str], argv: list[str], what: str) -> None:
+    """Bad input gives exit code 2 and one line that names the value; nothing is printed."""
+    code, out, err = run(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("stage3 migrate: ")
+    assert what in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"QEVX" + bytes(4096), b"QEVM\0\0\0\3", b"\x1f\x8bxx", b"abc"])
+def test_bad_image(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, content: bytes
+) -> None:
+    """A wrong magic, a cut stream, a broken archive and half a page are refused alike."""
+    path = tmp_path / "guest.mig"
+    path.write_bytes(content)
+    code, out, err = run(capsys, "--image", str(path), "--output", str(tmp_path / "out"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"image {path}: " in err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_refused_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port in use is refused by the destination and named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        uri = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
+        code, out, err = run(capsys, "--ram", "64K", "--uri", uri)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{uri}: cannot listen" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("512", 512), ("64K", 65536), ("16m", 16 << 20), ("1G", 1 << 30)]
+)
+def test_sizes(text: str, expected: int) -> None:
+    """Numbers with and without a unit are bytes."""
+    assert command.size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "M", "1T", "-1", "1.5G", "0x10", "\u0661", "9" * 20])
+def test_sizes_that_are_none(text: str) -> None:
+    """Anything else is refused, showing it."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no size"):
+        command.size(text)
+
+
+def test_result_of_equal_guests() -> None:
+    """Equal memory and devices are exit code 0, and every figure has its line."""
+    result = MigrateResult(figures=FIGURES, compared=4, devices_compared=1)
+    assert (result.equal, result.exit_code) == (True, 0)
+    assert result.lines() == [
+        "Migration status: completed",
+        "total time: 12 ms",
+        "downtime: 1.2 ms",
+        "expected downtime: 3.0 ms",
+        "setup: 0.5 ms",
+        "transferred ram: 2 kbytes",
+        "throughput: 1.50 mbps",
+        "remaining ram: 0 kbytes",
+        "total ram: 8 kbytes",
+        "duplicate: 1 pages",
+        "normal: 3 pages",
+        "dirty sync count: 2",
+        "pages dirtied in each sync: 2 1",
+        "memory: 4 pages compared, 0 differ",
+        "devices: 1 opaque sections compared, 0 differ",
+    ]
+
+
+def test_results_that_are_not_equal() -> None:
+    """A page, a device, an error, nothing compared or a hang are told apart by code and text."""
+    page = MigrateResult(figures=FIGURES, compared=4, differing=(("ram", 4096),))
+    assert (page.exit_code, page.lines()[-1]) == (1, "  differs: ram at 0x1000")
+    device = MigrateResult(
+        figures=FIGURES, compared=4, devices_compared=1, devices_differing=("apic/0/3",)
+    )
+    assert (device.exit_code, device.lines()[-1]) == (1, "  differs: apic/0/3")
+    assert MigrateResult(figures=FIGURES).exit_code == 1
+    failed = MigrateResult(figures=FIGURES, error="no route")
+    assert (failed.exit_code, failed.lines()[-1]) == (1, "failed: no route")
+    hung = MigrateResult(
+        figures=FIGURES, error="still", hung=True, hang_report=pathlib.Path("out/hang-1.txt")
+    )
+    assert (hung.exit_code, hung.lines()[-1]) == (
+        5,
+        "every thread's backtrace: out/hang-1.txt",
+    )
+
+
+def test_options_are_checked_before_anything_runs() -> None:
+    """The Python call raises for bad input instead of returning a result."""
+    with pytest.raises(MigrateInputError, match="unknown design"):
+        command.migrate(MigrateOptions(design="fast"))
