@@ -14,6 +14,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from stress import hunt, migrate
 from traces import cli as trace_cli
 from verify import cli as verify_cli
 from verify.record import own_version
@@ -36,10 +37,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     verify_cli.add_parsers(commands)
     trace_cli.add_parser(commands)
+    migrate.add_parser(commands)
+    hunt.add_parser(commands)
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
         "trace": trace_cli.run,
+        "migrate": migrate.run,
+        "hunt": hunt.run,
     }
     return parser, table
 

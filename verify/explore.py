@@ -142,7 +142,8 @@ def explore(
 def _sort_in(state: Exploration, outcome: Outcome, seconds: float) -> None:
     if outcome.finding is not None:
         _count(state.groups, outcome.finding, outcome, state.executions, seconds)
-    for note in outcome.notes:
+    once = {(note.cause, *note.key): note for note in reversed(outcome.notes)}
+    for note in once.values():
         _count(state.notes, note, outcome, state.executions, seconds)
 
 

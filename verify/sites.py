@@ -25,6 +25,10 @@ _FOLDED = tuple(
 )
 
 
+FOLD = "__stage3_fold__"
+"""A module that sets this name to True is folded away too: an adapter between program and toolkit."""
+
+
 def is_framework(filename: str) -> bool:
     """Say whether a source file belongs to the toolkit or to the threading machinery, not to the program."""
     return filename.startswith((_HERE, "<frozen")) or filename in _FOLDED
@@ -40,7 +44,7 @@ def frames(innermost: FrameType | None) -> Iterator[FrameType]:
     """Yield the frames of the program under test, innermost first."""
     frame = innermost
     while frame is not None:
-        if not is_framework(frame.f_code.co_filename):
+        if not is_framework(frame.f_code.co_filename) and not frame.f_globals.get(FOLD):
             yield frame
         frame = frame.f_back
 

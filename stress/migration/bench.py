@@ -72,7 +72,8 @@ class Bench:
         self.oracle = Oracle(strict_writes=design in STRICT)
         self.source = self._machine("source", vcpus)
         for page in range(pages):
-            # Some content: a page of zeros takes nine bytes on the wire, and no buffer would ever be full.
+            # Some content: a page of zeros takes nine bytes on the wire, and no buffer would ever
+            # be full.
             self.source.ram.find(BLOCK).array[page * PAGE_SIZE + PAGE_SIZE // 2 :][
                 : PAGE_SIZE // 2
             ] = 1 + page % 255

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mig.bitmap import Bitmap
     from mig.tracepoints import Tracepoints
 
+__stage3_fold__ = True  # a site is the engine's place, not this listener's
+
 COPY_S_PER_PAGE = 1e-6
 """Virtual time of reading or writing one page."""
 
@@ -77,11 +79,9 @@ class Oracle:
 
     # --- what the engine tells ---
 
-    def access(self, role: str, name: str, lo: int, hi: int, *, write: bool) -> None:
-        """Let others in before an access, then account for it."""
-        verify.access(f"{role} {name}" if role != "source" else name, lo, hi, write=write)
-        if role != "source":
-            return
+    def access(self, name: str, lo: int, hi: int, *, write: bool) -> None:
+        """Let others in before an access of the source, then account for it."""
+        verify.access(name, lo, hi, write=write)
         if name == "guest_page":
             verify.advance(COPY_S_PER_PAGE * (hi - lo))
             if write and self.pages.stands_still:
@@ -168,8 +168,9 @@ class _Ear:
         self.role = role
 
     def access(self, name: str, lo: int, hi: int, write: bool) -> None:  # noqa: FBT001 - as the engine calls it
-        """Pass an access on."""
-        self.oracle.access(self.role, name, lo, hi, write=write)
+        """Pass an access of the source on; nobody contends for the destination's memory."""
+        if self.role == "source":
+            self.oracle.access(name, lo, hi, write=write)
 
     def event(self, name: str, **values: int | str | bool) -> None:
         """Pass an event on to the method of its name."""

@@ -6,12 +6,15 @@ Promises: each runs under control with the engine in scope; `design` is any name
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mig import locks
 from stress.migration import closed, whole
 from verify import Settings, scenario
-from verify.detectors import LockOrder, Lockset, default_detectors
+from verify.detectors import BlockingUnderLock, LockOrder, Lockset, default_detectors
+
+if TYPE_CHECKING:
+    from verify.abc import Detector
 
 PACKAGES: Final = ("mig", "stress.migration")
 SETTINGS: Final = Settings(
@@ -19,7 +22,21 @@ SETTINGS: Final = Settings(
 )
 """`max_jumps`: the engine's longest loop without an operation has a few hundred rounds on these guests."""
 
-_mark = scenario(packages=PACKAGES, settings=SETTINGS)
+LOCK_FREE: Final = frozenset({"guest_page", "dirty_log", "exit_request"})
+"""Declared accesses that need no lock by design: single byte stores whose order is what the oracle checks."""
+
+
+def judges() -> list[Detector]:
+    """Return the detectors of every scenario: hangs, exceptions, invariants, the declared lock order."""
+    return [*default_detectors(), LockOrder([*locks.ORDER, *locks.LEAVES])]
+
+
+def audit() -> list[Detector]:
+    """Return the detectors of the locking audit, which look at every declared access and blocking call, too."""
+    return [*judges(), Lockset(ignore=LOCK_FREE), BlockingUnderLock(locks.ORDER)]
+
+
+_mark = scenario(packages=PACKAGES, settings=SETTINGS, detectors=judges)
 
 migration = _mark(whole.migration)
 busy_migration = _mark(whole.busy_migration)
@@ -37,11 +54,13 @@ WHOLE: Final = (
 CLOSED: Final = ("stop_handshake", "harvest_against_write", "channel_close")
 
 
-@scenario(
-    packages=PACKAGES,
-    settings=SETTINGS,
-    detectors=lambda: [*default_detectors(), LockOrder([*locks.ORDER, *locks.LEAVES]), Lockset()],
-)
+@scenario(packages=PACKAGES, settings=SETTINGS, detectors=audit)
 def locking(design: str = "thread", vcpus: int = 2) -> None:
-    """A whole migration whose every lock and declared access is judged."""
+    """A whole migration under the locking audit."""
     whole.migration(design, vcpus)
+
+
+@scenario(packages=PACKAGES, settings=SETTINGS, detectors=audit)
+def locking_on_error(design: str = "thread", vcpus: int = 1) -> None:
+    """A migration whose destination dies, under the locking audit."""
+    whole.destination_dies(design, vcpus)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.detectors.blocking import BlockingUnderLock
 from verify.detectors.deadlock import Deadlock
 from verify.detectors.exceptions import Exceptions
 from verify.detectors.invariants import Invariants
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
     from verify.abc import Detector
 
 __all__ = [
-    "Deadlock", "Exceptions", "Invariants", "Livelock", "LockOrder", "Lockset", "Spin", "default_detectors",
-]  # fmt: skip
+    "BlockingUnderLock",
+    "Deadlock",
+    "Exceptions",
+    "Invariants",
+    "Livelock",
+    "LockOrder",
+    "Lockset",
+    "Spin",
+    "default_detectors",
+]
 
 
 def default_detectors() -> list[Detector]:

@@ -2,11 +2,11 @@
 
 Watches what the program declares by `verify.access` (object, range, read or write). For each object
 the locks held at every access are intersected; once a second task has touched it and one of them
-writes, an empty intersection is noted with the site and thread of the access and of the others' last
-ones. The execution goes on.
-Deviation from the paper: instead of a state for initialisation, what a task did to an object that
-nobody else had touched is forgotten when it starts a thread, which is ordered after it. Objects
-whose accesses are ordered otherwise (a stop hand-shake) can be left out by name.
+writes, an empty intersection is noted with the site and thread of the access and of the others'
+last ones. The execution goes on. Deviation from the paper: instead of a state for initialisation,
+what a task did to an object that nobody else had touched is forgotten when it starts a thread,
+which is ordered after it. Objects whose accesses are ordered otherwise (a stop hand-shake) can be
+left out by name.
 """
 
 from __future__ import annotations

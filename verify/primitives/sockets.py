@@ -365,7 +365,7 @@ class Socket(Named):
     def _await(self, execution: Execution, me: Task, op: str, target: object, gate: Gate) -> None:
         timeout = self.timeout
         if timeout == 0.0:
-            execution.point(me, op, target)
+            execution.point(me, op.replace("socket.", "socket.try_"), target)
             if not gate.open:
                 me.yields += 1
                 raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
