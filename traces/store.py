@@ -81,7 +81,8 @@ def file_name(trace: Trace, text: str, kind: str) -> str:
     """Return the name for `trace`, whose JSON is `text`: what found what where, and a digest."""
     cause = trace.failure.cause if trace.failure else "passed"
     digest = blake2b(text.encode(), digest_size=4).hexdigest()
-    parts = (kind, trace.program.target, cause)
+    function = trace.program.target.rpartition(":")[2]
+    parts = (kind, re.sub(r"[?&]\w+=", "-", function), cause)
     return "-".join([*map(_word, parts), digest]) + ".json"
 
 

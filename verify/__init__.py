@@ -7,10 +7,10 @@ loop), `report` (what a failure says).
 """
 
 from verify import _real as _real  # first: the untouched primitives
-from verify.abc import Detector, Finding, InvariantError, Settings, Strategy
+from verify.abc import Detector, Finding, InvariantError, Settings, Strategy, UsageError
 from verify.api import access, advance, broken, draw, invariant, is_free, label
 from verify.explore import Exploration, Verdict, explore, replay
-from verify.program import Program, UsageError, load, scenario
+from verify.program import Program, load, scenario
 from verify.strategies import PCT, RandomWalk
 
 __all__ = [

@@ -83,6 +83,13 @@ class ScheduleMismatchError(BaseException):
     """
 
 
+class UsageError(ValueError):
+    """Something the user gave cannot be used; the text names it and says what to do. Exit code 2.
+
+    A program under test may raise it for arguments it cannot work with: the search stops there.
+    """
+
+
 class InvariantError(AssertionError):
     """Raised by an invariant: `invariant` is its name, the text says what is wrong."""
 

@@ -19,6 +19,7 @@ from traces.errors import InputError
 from traces.text import plain, show
 from verify import program as programs
 from verify import report
+from verify.abc import UsageError
 from verify.explore import Exploration, explore, replay
 from verify.strategies import PCT, STRATEGIES
 
@@ -123,7 +124,7 @@ def run_explore(args: argparse.Namespace) -> int:
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)
         files = {key: _store(group, args.output) for key, group in state.groups.items()}
-    except (programs.UsageError, InputError) as error:
+    except (UsageError, InputError) as error:
         return refuse("explore", error)
     if args.json:
         print(json.dumps(_as_json(state, files), indent=1))
@@ -139,7 +140,7 @@ def run_explore(args: argparse.Namespace) -> int:
 def _strategy(args: argparse.Namespace) -> NamedStrategy:
     if args.pct is not None:
         if args.strategy != "pct":
-            raise programs.UsageError("--pct sets PCT's plain mode; say --strategy pct with it")
+            raise UsageError("--pct sets PCT's plain mode; say --strategy pct with it")
         n, k, d = args.pct
         return PCT(args.seed, tasks=n, choices=k, depth=d)
     return STRATEGIES[args.strategy](args.seed)
@@ -192,7 +193,7 @@ def run_replay(args: argparse.Namespace) -> int:
         program, token, trace = _what(args)
         _check_fits(program, token)
         runs = replay(program, token, trace=trace, times=args.times)
-    except (programs.UsageError, InputError) as error:
+    except (UsageError, InputError) as error:
         return refuse("replay", error)
     identical = sum(run.identical for run in runs)
     first = runs[0]
@@ -214,7 +215,7 @@ def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Tra
         token = tokens.decode(args.token)
         return programs.load(args.what, args.package), token, None
     if ":" in args.what and not Path(args.what).exists():
-        raise programs.UsageError(
+        raise UsageError(
             f"{args.what!r} needs a token behind it: stage3 replay {args.what} s3:1:..."
         )
     trace = store.load(Path(args.what))
@@ -224,13 +225,13 @@ def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Tra
 
 def _check_fits(program: programs.Program, token: tokens.Token) -> None:
     if token.program_digest != program.digest:
-        raise programs.UsageError(
+        raise UsageError(
             f"this schedule was recorded on another text of {program.target} (digest {token.program_digest}, "
             f"now {program.digest}); check that text out, or explore again"
         )
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     if token.python and token.python != own:
-        raise programs.UsageError(
+        raise UsageError(
             f"this schedule has granularity {token.granularity} and belongs to Python {token.python}, not {own}; "
             f"run it with python{token.python}, or explore again"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from verify.abc import Settings
+from verify.abc import Settings, UsageError
 from verify.detectors import default_detectors
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     MakeDetectors = Callable[[], list[Detector]]
 
 ATTRIBUTE = "__stage3_scenario__"
-
-
-class UsageError(ValueError):
-    """Something the user gave cannot be used; the text names it and says what to do. Exit code 2."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,22 @@ def load(target: str, packages: Sequence[str] = ()) -> Program:
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)
     body = _function(module_name, name)
-    return of(body, target, packages, _arguments(target, query))
+    arguments = _arguments(target, query)
+    _check_call(target, body, arguments)
+    return of(body, target, packages, arguments)
+
+
+def _check_call(target: str, body: Body, arguments: Mapping[str, object]) -> None:
+    try:
+        signature = inspect.signature(body)
+    except (TypeError, ValueError):
+        return  # a callable that does not say what it takes
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"target {target!r}: {error}; it takes {signature}: give arguments as ?name=value&name=value"
+        ) from None
 
 
 def _function(module_name: str, name: str) -> Body:

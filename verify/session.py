@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from verify.abc import UsageError
 from verify.instrument import counted_loops
 from verify.patching import patched
 from verify.runtime.execution import Execution
@@ -89,7 +90,7 @@ class Session:
             on_stop=on_stop,
         )
         execution.run(self.program.body)
-        if isinstance(execution.abort, KeyboardInterrupt):
+        if isinstance(execution.abort, KeyboardInterrupt | UsageError):
             raise execution.abort
         return Outcome(
             tuple(execution.choices),

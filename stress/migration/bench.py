@@ -64,7 +64,10 @@ class Bench:
     ) -> None:
         limit = {} if drain_limit is None else {"drain_limit": drain_limit}
         self.parameters = Parameters(downtime_limit_ms=downtime_limit_ms, **limit)
-        self.design = by_name(design)
+        try:
+            self.design = by_name(design)
+        except ValueError as error:
+            raise verify.UsageError(str(error)) from None
         self.born_dirty = born_dirty
         self.pages = pages
         self.writes = writes

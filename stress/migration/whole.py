@@ -36,7 +36,7 @@ def migration(design: str = "thread", vcpus: int = 2, pages: int = 16, writes: i
 def busy_migration(
     design: str = "thread", vcpus: int = 2, pages: int = 16, limit_pages: int = 4
 ) -> None:
-    """Move a guest of which more is left at the stop than the budget of the last flush."""
+    """Move a guest of which more is left at the stop than the budget of the last flush; a monitor asks meanwhile."""
     bench = Bench(
         design,
         vcpus,
@@ -49,7 +49,16 @@ def busy_migration(
     bench.source.start()
     bench.receive(far)
     moving = bench.migrate(near)
+
+    def ask() -> None:
+        for _ in range(2):
+            with bench.source.big_lock:
+                moving.info()
+
+    monitor = threading.Thread(target=ask, name="monitor")
+    monitor.start()
     _await_end(bench, moving)
+    monitor.join()
     bench.finish()
 
 

@@ -17,7 +17,7 @@ from traces.store import list_files, load, save
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "explore-accounts-race-deadlock-"
+NAME = "explore-race-deadlock-"
 NO_TRACE = "give a trace file: stage3 trace ls shows them"
 
 
@@ -42,15 +42,16 @@ def test_names(tmp_path: Path) -> None:
     passed = replace(deadlock(), failure=None)
     paths = [save(trace, tmp_path) for trace in (deadlock(), deadlock(), other)]
     assert paths[0] == paths[1] != paths[2]
-    assert save(passed, tmp_path, kind="hunt").name.startswith("hunt-accounts-race-passed-")
+    assert save(passed, tmp_path, kind="hunt").name.startswith("hunt-race-passed-")
     assert 3 == len(list_files(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("target", "word"),
     [
-        ("../../etc/passwd:f", "etc-passwd-f"),
-        ("a\nb\x1b[0m:é", "a-b-0m"),
+        ("../../etc/passwd:../f", "f"),
+        ("m:a\nb\x1b[0m", "a-b-0m"),
+        ("m:f?design=x&vcpus=2", "f-x-2"),
         ("...", "unnamed"),
         ("x" * 500, "x" * 60),
     ],

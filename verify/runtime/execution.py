@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from verify import _real
 from verify.abc import Detector as _Base
-from verify.abc import Finding, ScheduleMismatchError, Settings
+from verify.abc import Finding, ScheduleMismatchError, Settings, UsageError
 from verify.runtime import current, loops
 from verify.runtime.enabled import EnabledTasks, order_of
 from verify.runtime.fair import Fair, Recent
@@ -183,7 +183,7 @@ class Execution(EnabledTasks):
         """Judge an exception that left a task; return True if it ended the execution."""
         if self.stopping:
             return False
-        if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError):
+        if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError | UsageError):
             self.stop_with(exception)
             return True
         if isinstance(exception, SystemExit) and task.index:
