@@ -103,6 +103,8 @@ class Source:
         )
         for block in guest.blocks:
             self.machine.ram.find(block.name).view[:] = block.data
+        self.time_limit = options.time_limit
+        self._late = False
         self.opaque: dict[str, bytes] = {}
         """Device sections passed on: name/instance/version to body."""
         self._add_devices(guest)
@@ -163,8 +165,18 @@ class Source:
             sync_dirty=info.sync_dirty,
         )
 
+    def cancel(self) -> None:
+        """Give up: the guest stays here."""
+        self._late = True
+        self.migration.cancel()
+
     def error(self) -> str | None:
         """Why the migration failed."""
+        if self._late:
+            return (
+                f"cancelled, not converged within {self.time_limit:g} s; lower the dirty rate, or"
+                " raise bandwidth, downtime limit or time limit"
+            )
         return self.migration.info().error
 
     def digests(self) -> dict[str, bytes]:

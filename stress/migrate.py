@@ -17,6 +17,7 @@ import os
 import pathlib
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from mig import image, transport
@@ -113,9 +114,12 @@ def _compared_devices(source: guests.Source, result: Message) -> tuple[int, tupl
 
 def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang) -> MigrateResult:
     """Wait for both sides and compare them; raises `ChannelError` when the destination is gone."""
+    cancel_at = time.monotonic() + source.time_limit
     while not source.wait(0.05):
         if hang.event.is_set():
             raise ChannelError(hang.headline)
+        if time.monotonic() >= cancel_at:
+            source.cancel()
     figures = source.figures()
     result = destination.wait_for("result", give_up=hang.event)
     reasons = [
@@ -230,6 +234,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--downtime-limit", type=float, default=defaults.downtime_limit, help="seconds (0.03)")
     add("--dirty-rate", type=int, default=defaults.dirty_rate, help="pages/s written (2000)")
     add("--stall-timeout", type=float, default=defaults.stall_timeout, help="seconds (10)")
+    add("--time-limit", type=float, default=defaults.time_limit, help="seconds to converge (60)")
     add("--output", type=pathlib.Path, default=defaults.output, help="directory of a hang report")
     add("--json", action="store_true", help="print the result as one JSON object")
 

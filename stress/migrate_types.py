@@ -43,6 +43,9 @@ class MigrateOptions:
     dirty_rate: int = 2000
     """Pages that all vCPUs together write each second."""
     stall_timeout: float = 10.0
+    """Seconds without progress after which the run counts as hung."""
+    time_limit: float = 60.0
+    """Seconds after which a migration that does not converge is cancelled."""
     output: pathlib.Path = pathlib.Path("stage3-out")
     """Directory of the watchdog's report; made only when there is one."""
 
@@ -63,6 +66,7 @@ class MigrateOptions:
             ("downtime-limit", self.downtime_limit, 0, 2000),
             ("dirty-rate", self.dirty_rate, 0, 1 << 30),
             ("stall-timeout", self.stall_timeout, 0.1, 1 << 20),
+            ("time-limit", self.time_limit, 0.1, 1 << 20),
         ):
             if not (math.isfinite(value) and low <= value <= high):
                 raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")
