@@ -6,11 +6,11 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from mig.ram import RamList
-from mig.tracepoints import Tracepoints
 
 from mig import wire
 from mig.incoming import TRANSITIONS, Incoming, State
+from mig.ram import RamList
+from mig.tracepoints import Tracepoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
