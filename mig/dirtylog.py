@@ -106,18 +106,19 @@ class DirtyLog:
 
     def harvest(self, block: RamBlock) -> Harvest:
         """Take all marks of `block` out of the log."""
-        log = np.frombuffer(self._logs[block.name], dtype=np.uint8)
         lo, hi = block.first_page, block.first_page + block.pages
         if (listener := self.trace.listener) is not None:
             listener.access("dirty_log", lo, hi, False)
-        pages = np.flatnonzero(log)
-        marked = int(np.count_nonzero(log[pages] == MARKED))
+        # One copy made in a single step: numpy refuses to search an array that changes meanwhile.
+        seen = np.frombuffer(bytes(self._logs[block.name]), dtype=np.uint8)
+        pages = np.flatnonzero(seen)
+        marked = int(np.count_nonzero(seen[pages] == MARKED))
         if pages.size:
             # A mark set between the two steps on a page found is cleared with it, and that page is
             # read later; on another page it stays for the next harvest.
             if listener is not None:
                 listener.access("dirty_log", lo, hi, True)
-            log[pages] = CLEAN
+            np.frombuffer(self._logs[block.name], dtype=np.uint8)[pages] = CLEAN
         return Harvest(pages, marked)
 
     def marks(self, block: RamBlock) -> list[int]:

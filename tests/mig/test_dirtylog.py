@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +14,9 @@ from mig.dirtylog import DirtyLog
 from mig.ram import PAGE_SIZE, RamBlock
 from mig.tracepoints import Tracepoints
 from tests.mig.machines import Notes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGES = 20
 
@@ -125,3 +131,37 @@ def test_no_mark_is_lost() -> None:
     harvest()
     last = {page: (stored - PAGES + page).to_bytes(2, "little") for page in range(PAGES)}
     assert last == seen
+
+
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Let threads take turns every 10 microseconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("frequent_switches")
+def test_marks_during_a_harvest() -> None:
+    """A harvest of a large log stands marks that come while it reads, and loses none."""
+    pages = 1 << 18
+    made = DirtyLog(Tracepoints(), born_dirty=False)
+    block = RamBlock("ram", 0, pages * PAGE_SIZE)
+    made.add(block)
+    made.start()
+    marked = range(0, pages, 3)
+
+    def mark() -> None:
+        for _ in range(5):
+            for page in marked:
+                made.mark(block, page)
+
+    found: set[int] = set()
+    thread = threading.Thread(target=mark)
+    thread.start()
+    while thread.is_alive():
+        found.update(made.harvest(block).pages.tolist())
+    thread.join()
+    found.update(made.harvest(block).pages.tolist())
+    assert set(marked) == found
