@@ -16,7 +16,7 @@ import numpy as np
 
 from mig import designs
 from mig.image import RAW_BLOCK, RAW_MACHINE, GuestImage, ImageBlock
-from mig.machine import Machine
+from mig.machine import VCPU, Machine
 from mig.parameters import Parameters
 from mig.vcpu.soft import PageIncrement
 from stress import digests
@@ -72,6 +72,15 @@ def destination_machine(
 ) -> Machine:
     """An empty machine that can take over the guest."""
     return Machine("destination", blocks, programs(vcpus, dirty_rate), name=name)
+
+
+def vcpu_states(machine: Machine) -> dict[str, bytes]:
+    """The registers of every vCPU, name/instance/version to bytes; no vCPU may run."""
+    return {
+        f"{device.name}/{device.instance}/{device.version}": device.save()
+        for device in machine.registry.devices.values()
+        if device.name == VCPU
+    }
 
 
 def _entries(guest: GuestImage) -> dict[tuple[str, int], Mapping[str, object]]:
@@ -185,6 +194,10 @@ class Source:
             block.name: digests.page_digests(block.view, self._advance)
             for block in self.machine.ram.blocks()
         }
+
+    def device_states(self) -> dict[str, bytes]:
+        """Every device section sent but `globalstate`; the guest must not run here any more."""
+        return {**self.opaque, **vcpu_states(self.machine)}
 
     def _advance(self) -> None:
         self._digested += 1

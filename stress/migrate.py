@@ -92,18 +92,17 @@ def _listening(destination: DestinationProcess, guest: GuestImage, options: Migr
     return answer.text("uri")
 
 
-def _compared_memory(
-    source: guests.Source, destination: DestinationProcess, hang: _Hang
-) -> digests.Difference:
-    theirs = destination.wait_for("digests", give_up=hang.event)
-    remote = digests.split(theirs.payload, theirs.pairs("blocks"))
+def _compared_memory(source: guests.Source, loaded: Message) -> digests.Difference:
+    remote = digests.split(loaded.payload, loaded.pairs("blocks"))
     return digests.compare(source.digests(), remote)
 
 
-def _compared_devices(source: guests.Source, result: Message) -> tuple[int, tuple[str, ...]]:
-    """How many opaque device sections were compared, and the names of those that differ."""
-    ours = source.opaque
-    theirs: dict[str, bytes] = {}
+def _compared_devices(
+    source: guests.Source, loaded: Message, result: Message
+) -> tuple[int, tuple[str, ...]]:
+    """How many device sections were compared, and the names of those that differ."""
+    ours = source.device_states()
+    theirs = {name: bytes.fromhex(state) for name, state in loaded.strings("vcpus").items()}
     at = 0
     for name, length in result.pairs("foreign"):
         theirs[name] = result.payload[at : at + length]
@@ -128,8 +127,9 @@ def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang
     ]
     if reasons:
         return MigrateResult(figures=figures, error="; ".join(reasons))
-    memory = _compared_memory(source, destination, hang)
-    devices, devices_differ = _compared_devices(source, result)
+    loaded = destination.wait_for("digests", give_up=hang.event)
+    memory = _compared_memory(source, loaded)
+    devices, devices_differ = _compared_devices(source, loaded, result)
     return MigrateResult(
         figures=figures,
         compared=memory.compared,

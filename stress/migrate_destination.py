@@ -51,7 +51,9 @@ def _digest_message(machine: Machine, answers: BinaryIO) -> Message:
     blocks = machine.ram.blocks()
     payload = b"".join(digests.page_digests(block.view, alive) for block in blocks)
     facts: list[Value] = [[block.name, block.used_length] for block in blocks]
-    return Message("digests", {"blocks": facts}, payload)
+    states = guests.vcpu_states(machine).items()
+    vcpus: dict[str, Value] = {name: state.hex() for name, state in states}
+    return Message("digests", {"blocks": facts, "vcpus": vcpus}, payload)
 
 
 def _result_message(incoming: Incoming) -> Message:

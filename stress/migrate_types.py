@@ -157,7 +157,7 @@ class MigrateResult:
             )
         if self.devices_compared:
             lines.append(
-                f"devices: {self.devices_compared} opaque sections compared,"
+                f"devices: {self.devices_compared} sections compared,"
                 f" {len(self.devices_differing)} differ"
             )
             lines.extend(f"  differs: {name}" for name in self.devices_differing[:10])

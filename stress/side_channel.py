@@ -48,6 +48,16 @@ class Message(NamedTuple):
             raise ChannelError(f"message {self.kind!r}: {key} is {value!r}, expected a number")
         return value
 
+    def strings(self, key: str) -> dict[str, str]:
+        """The strings by name under `key`; raises `ChannelError`."""
+        value = self.facts.get(key)
+        found: dict[str, str] = {}
+        for name, entry in value.items() if isinstance(value, dict) else [(key, value)]:
+            if not isinstance(entry, str):
+                raise ChannelError(f"message {self.kind!r}: {key} has {entry!r}")
+            found[name] = entry
+        return found
+
     def pairs(self, key: str) -> list[tuple[str, int]]:
         """The list of (name, number) under `key`; raises `ChannelError`."""
         found: list[tuple[str, int]] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stress.side_channel import ChannelError, Message, receive, send
+from stress.side_channel import ChannelError, Message, Value, receive, send
 
 
 def test_messages_come_back() -> None:
@@ -32,6 +32,11 @@ def test_values_are_checked() -> None:
             call(key)
     with pytest.raises(ChannelError, match="n has 1"):
         message.pairs("n")
+    assert Message("a", {"d": {"x": "y"}}).strings("d") == {"x": "y"}
+    wrong: list[Value] = [{"x": 1}, 1]
+    for value in wrong:
+        with pytest.raises(ChannelError, match="d has 1"):
+            Message("a", {"d": value}).strings("d")
 
 
 def frame(mark: bytes, text: bytes, size: int | None = None, payload: int = 0) -> bytes:
