@@ -8,7 +8,7 @@ loop), `report` (what a failure says).
 
 from verify import _real as _real  # first: the untouched primitives
 from verify.abc import Detector, Finding, InvariantError, Settings, Strategy, UsageError
-from verify.api import access, advance, broken, draw, invariant, is_free, label
+from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
 from verify.explore import Exploration, Verdict, explore, replay
 from verify.program import Program, load, scenario
 from verify.strategies import PCT, RandomWalk
@@ -31,6 +31,7 @@ __all__ = [
     "draw",
     "explore",
     "invariant",
+    "is_controlled",
     "is_free",
     "label",
     "load",

@@ -55,6 +55,11 @@ def advance(seconds: float) -> None:
         execution.clock.advance(seconds)
 
 
+def is_controlled() -> bool:
+    """Say whether the caller is a task of a check."""
+    return current.controlled() is not None
+
+
 def broken(name: str, wrong: str) -> None:
     """Say that invariant `name` does not hold: ends the execution here, while every stack still stands.
 

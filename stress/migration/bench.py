@@ -7,6 +7,7 @@ on whichever side. The same code runs under real threads.
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ from mig.vcpu.soft import PageIncrement
 from stress.migration.oracle import Oracle
 
 if TYPE_CHECKING:
-    import socket
-
     from mig.cpus import Vcpu
     from mig.migration import Migration
 
@@ -71,6 +70,7 @@ class Bench:
         self.born_dirty = born_dirty
         self.pages = pages
         self.writes = writes
+        self.sockets: list[socket.socket] = []
         self.done = [threading.Event() for _ in range(vcpus)]
         self.oracle = Oracle(strict_writes=design in STRICT)
         self.source = self._machine("source", vcpus)
@@ -169,6 +169,23 @@ class Bench:
         self.check_one_side()
         self.await_guest()
         self.oracle.finish()
+        self.end()
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Make two connected sockets that `end` closes."""
+        made = socket.socketpair()
+        self.sockets += made
+        return made
+
+    def end(self) -> None:
+        """End every thread and close every socket; a check does that itself."""
+        if verify.is_controlled():
+            return
+        for machine in (self.source, self.destination):
+            if machine is not None:
+                machine.close()
+        for made in self.sockets:
+            made.close()
 
 
 def _label(machine: Machine, prefix: str) -> None:

@@ -6,14 +6,17 @@ both.
 
 from __future__ import annotations
 
-import socket
 import threading
+from typing import TYPE_CHECKING
 
 import verify
 from mig.designs.thread import Thread
 from mig.migration import Migration
 from mig.ram import PAGE_SIZE
 from stress.migration.bench import Bench
+
+if TYPE_CHECKING:
+    import socket
 
 
 def stop_handshake(design: str = "thread", vcpus: int = 2) -> None:
@@ -43,6 +46,7 @@ def stop_handshake(design: str = "thread", vcpus: int = 2) -> None:
     if not machine.running:
         machine.start()
     bench.await_guest()
+    bench.end()
 
 
 def harvest_against_write(design: str = "thread", vcpus: int = 1, pages: int = 3) -> None:
@@ -64,13 +68,14 @@ def harvest_against_write(design: str = "thread", vcpus: int = 1, pages: int = 3
         ram.complete()
         bench.oracle.complete_end()
     bench.oracle.finish()
+    bench.end()
 
 
 def channel_close(design: str = "thread", queued: int = 5, limit_pages: int = 1 << 20) -> None:
     """The last round is written while the peer, between two reads, asks for something that takes the big lock."""
     bench = Bench(design, 0, pages=1, drain_limit=limit_pages * PAGE_SIZE, born_dirty=False)
     machine = bench.source
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     step = _prepared(bench, near)
     machine.start()
     step.channel.append([bytes(PAGE_SIZE)])
@@ -94,12 +99,13 @@ def channel_close(design: str = "thread", queued: int = 5, limit_pages: int = 1 
     closer.start()
     closer.join()
     reader.join()
+    bench.end()
 
 
 def _prepared(bench: Bench, sock: socket.socket | None = None) -> Thread:
     """Return the steps of a migration that is active and whose thread does not run."""
     if sock is None:
-        sock, _ = socket.socketpair()
+        sock, _ = bench.pair()
     machine = bench.source
     machine.mainloop  # noqa: B018 - the steps rely on the iothread
     migration = Migration(machine, sock, bench.design, bench.parameters)

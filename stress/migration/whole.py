@@ -6,7 +6,6 @@ hang is a wait that never ends.
 
 from __future__ import annotations
 
-import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ CHUNK = 8192
 def migration(design: str = "thread", vcpus: int = 2, pages: int = 16, writes: int = 2) -> None:
     """Move a guest that writes; it runs on at the destination."""
     bench = Bench(design, vcpus, pages=pages, writes=writes)
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     bench.source.start()
     bench.receive(far)
     moving = bench.migrate(near)
@@ -45,7 +44,7 @@ def busy_migration(
         drain_limit=limit_pages * PAGE_SIZE,
         downtime_limit_ms=2000,
     )
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     bench.source.start()
     bench.receive(far)
     moving = bench.migrate(near)
@@ -65,7 +64,7 @@ def busy_migration(
 def destination_dies(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
     """The destination goes away after a few pieces; unless all was handed over, the guest runs on at the source."""
     bench = Bench(design, vcpus, pages=pages)
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     bench.source.start()
 
     def die() -> None:
@@ -82,12 +81,13 @@ def destination_dies(design: str = "thread", vcpus: int = 1, pages: int = 8) -> 
         bench.finish()
     else:
         _expect(moving.state.value, MigrationState.COMPLETED)
+        bench.end()
 
 
 def cancelled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
     """A cancel meets the migration at any moment; whichever wins, one side runs the guest."""
     bench = Bench(design, vcpus, pages=pages)
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     bench.source.start()
     bench.receive(far)
     moving = bench.migrate(near)
@@ -99,8 +99,8 @@ def cancelled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
 def tunnelled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
     """A manager carries the stream and asks the source between two pieces how the migration is doing."""
     bench = Bench(design, vcpus, pages=pages)
-    near, manager_in = socket.socketpair()
-    manager_out, far = socket.socketpair()
+    near, manager_in = bench.pair()
+    manager_out, far = bench.pair()
     bench.source.start()
     bench.receive(far)
 
@@ -124,7 +124,7 @@ def tunnelled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
 def reset_meanwhile(design: str = "thread", vcpus: int = 2, pages: int = 4) -> None:
     """The guest is reset while it migrates: its vCPUs are paused for a moment by the iothread."""
     bench = Bench(design, vcpus, pages=pages, writes=1)
-    near, far = socket.socketpair()
+    near, far = bench.pair()
     bench.source.start()
     bench.receive(far)
     bench.source.post_reset()

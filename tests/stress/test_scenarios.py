@@ -1,0 +1,190 @@
+"""The scenarios of the engine: every fault is found where it can show, and nothing on the corrected design."""
+
+from __future__ import annotations
+
+import pytest
+
+from mig import wire
+from mig.bitmap import Bitmap
+from mig.designs.thread import Thread
+from mig.dirtylog import DirtyLog
+from mig.ram import PAGE_SIZE, RamBlock
+from mig.ram_save import RamSave
+from stress.migration import closed, scenarios, whole
+from traces import token as tokens
+from verify import PCT, RandomWalk, UsageError, explore, load, replay
+from verify.explore import Exploration, Verdict
+
+FAULTS = [
+    ("skip-setup-harvest", "harvest_against_write", "broken invariant", "dirty at sync"),
+    ("skip-setup-harvest", "migration", "broken invariant", "dirty at sync"),
+    (
+        "drain-without-refill+close-under-big-lock+estimate-by-append",
+        "busy_migration",
+        "spin",
+        "holding Machine.big_lock",
+    ),
+    ("close-under-big-lock", "channel_close", "deadlock", "migration -> peer -> migration"),
+    ("ramlist-mutex-leak", "destination_dies", "self-deadlock", "RamList.mutex"),
+    ("stop-by-bottom-half", "stop_handshake", "broken invariant", "guest stands still"),
+    ("notify-one-stopper", "stop_handshake", "lost wake-up", "pause condition"),
+    ("state-after-pause", "reset_meanwhile", "broken invariant", "guest stands still"),
+]
+
+
+def target(scenario: str, design: str) -> str:
+    """Return the target of a scenario, whose name may already have arguments."""
+    name, _, more = scenario.partition("?")
+    return f"stress.migration.scenarios:{name}?design={design.replace('+', '%2B')}" + (
+        f"&{more}" if more else ""
+    )
+
+
+def search(scenario: str, design: str, executions: int) -> Exploration:
+    """Explore half the budget with each strategy and return the one that found something, or the last."""
+    state = explore(load(target(scenario, design)), RandomWalk(1), executions=executions // 2)
+    if state.groups:
+        return state
+    return explore(load(target(scenario, design)), PCT(1), executions=executions // 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "scenario", "cause", "words"), FAULTS)
+def test_each_fault_is_found(fault: str, scenario: str, cause: str, words: str) -> None:
+    """One fault of July 2012 in the otherwise corrected design is found under its cause class, and replays."""
+    state = search(scenario, f"thread+{fault}", 600)
+
+    hits = [
+        g for g in state.groups.values() if g.finding.cause == cause and words in g.finding.message
+    ]
+    assert hits, [group.finding.message for group in state.groups.values()]
+    again = replay(state.program, tokens.decode(hits[0].token), trace=hits[0].trace, times=5)
+    assert [""] * 5 == [run.difference for run in again]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [RandomWalk, PCT])
+@pytest.mark.parametrize("scenario", [*scenarios.CLOSED, *scenarios.WHOLE])
+def test_corrected_design_is_not_blamed(scenario: str, strategy: type[RandomWalk | PCT]) -> None:
+    """No schedule of design `thread` is reported, in any scenario."""
+    state = explore(load(target(scenario, "thread")), strategy(2), executions=150)
+
+    assert [] == [group.finding.message for group in state.groups.values()]
+    assert [] == [note.finding.message for note in state.notes.values()]
+    assert Verdict.NOT_FOUND == state.verdict
+
+
+@pytest.mark.parametrize("scenario", scenarios.CLOSED)
+def test_closed_scenarios_are_small(scenario: str) -> None:
+    """A closed scenario has fewer than 100 steps in an ordinary execution."""
+    state = explore(load(target(scenario, "thread")), RandomWalk(1, stay=1.0), executions=1)
+
+    assert state.steps < 100
+
+
+@pytest.mark.slow
+def test_audit() -> None:
+    """The audit names the write under the big lock of `rfc_v1`."""
+    notes = explore(load(target("locking", "rfc_v1")), PCT(1), executions=60).notes.values()
+
+    assert any(
+        "Channel._write while holding Machine.big_lock" in note.finding.message for note in notes
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["locking", "locking_on_error"])
+def test_audit_of_the_corrected_design(name: str) -> None:
+    """The audit has nothing to say about `thread`."""
+    assert {} == explore(load(target(name, "thread")), PCT(1), executions=60).notes
+
+
+@pytest.mark.parametrize(
+    "body", [whole.migration, whole.busy_migration, whole.tunnelled, whole.cancelled]
+)
+def test_same_code_on_real_threads(body: object) -> None:
+    """Without a check a scenario is an ordinary threaded program that ends well."""
+    assert callable(body)
+    body()
+
+
+def test_unknown_design_is_a_usage_error() -> None:
+    """A design that does not exist stops the search with one sentence."""
+    with pytest.raises(UsageError, match="unknown design 'nonsense'; choose"):
+        explore(load(target("migration", "nonsense")), RandomWalk(1), executions=5)
+
+
+def found(words: str, *, scenario: str = "migration", executions: int = 400) -> str:
+    """Return the message of the first failure that has `words`, or all messages."""
+    state = search(scenario, "thread", executions)
+    messages = [group.finding.message for group in state.groups.values()]
+    return next((message for message in messages if words in message), "; ".join(messages))
+
+
+def mark_first(self: DirtyLog, block: RamBlock, address: int, data: bytes) -> None:
+    """Mark the page, then store to it: whoever harvests in between loses the store."""
+    page = address // PAGE_SIZE
+    self.mark(block, page)
+    if self.trace.listener is not None:
+        self.trace.listener.access(
+            "guest_page", block.first_page + page, block.first_page + page + 1, True
+        )
+    block.view[address : address + len(data)] = data
+
+
+@pytest.mark.slow
+def test_the_oracle_sees_lost_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With mark before store a page goes stale, and the memory comparison says which."""
+    monkeypatch.setattr(DirtyLog, "store", mark_first)
+
+    assert found("memory equal").startswith("memory equal: pages [")
+
+
+def test_the_oracle_sees_a_drifting_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counter that misses one page differs from the population as soon as the lock is free."""
+
+    def careless(self: Bitmap, lo: int, hi: int) -> int:
+        newly = honest(self, lo, hi)
+        self.count -= 1
+        return newly
+
+    honest = Bitmap.set_run
+    monkeypatch.setattr(Bitmap, "set_run", careless)
+
+    assert found("bitmap counter") == "bitmap counter: it says 15, 16 bits are set"
+
+
+@pytest.mark.slow
+def test_the_oracle_sees_a_skipped_last_harvest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the harvest after the stop, pages marked late are not in the final dirty set."""
+
+    def hasty(self: RamSave) -> list[bytes]:
+        with self.ram.mutex:
+            return self._walk(self.bitmap.pages, None, None) or [wire.ram_eos()]
+
+    monkeypatch.setattr(RamSave, "complete", hasty)
+
+    assert found("final dirty set").startswith("final dirty set: pages [")
+
+
+@pytest.mark.slow
+def test_the_oracle_sees_a_guest_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that runs on after handing over is caught."""
+
+    def greedy(self: Thread) -> None:
+        end(self)
+        with self.big_lock:
+            self.cpus.state.value = type(self.cpus.state.value).FINISH_MIGRATE
+            self.cpus.undo_stop()
+
+    end = Thread.end
+    monkeypatch.setattr(Thread, "end", greedy)
+
+    assert "one side runs" in found("one side runs")
+
+
+def test_closed_scenarios_run_on_real_threads() -> None:
+    """The closed scenarios are plain code, too."""
+    closed.harvest_against_write()
+    closed.channel_close()
+    closed.stop_handshake()
