@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mig import wire
 from mig.wire_decode import Decoder
 from mig.wire_events import (
+    Command,
     Configuration,
+    ConfigurationExtra,
     DeltaPage,
     DeviceSection,
     EndOfFile,
@@ -329,6 +331,54 @@ def test_refusals_name_the_culprit(data: bytes, what: str) -> None:
     error = refusal(data)
     assert what in error.what
     assert f"byte {error.offset}" in str(error)
+
+
+def extra(name: str, content: bytes) -> bytes:
+    """A subsection of the configuration."""
+    return b"\x05" + wire.counted_name(name) + struct.pack(">I", 1) + content
+
+
+CAPABILITIES = struct.pack(">I", 1) + wire.counted_name("x-ignore-shared")
+
+
+def test_configuration_subsections() -> None:
+    """The subsections that later QEMUs send are passed on with their content."""
+    parts = [
+        ("configuration/target-page-bits", struct.pack(">I", 12)),
+        ("configuration/capabilities", CAPABILITIES),
+        ("configuration/uuid", bytes(range(16))),
+    ]
+    stream = HEAD + b"".join(extra(name, content) for name, content in parts) + STREAM[len(HEAD) :]
+    events = decode(Decoder(), [stream])
+    assert events[2:5] == [ConfigurationExtra(name, 1, content) for name, content in parts]
+    assert events[5:11] == EVENTS[2:8]
+
+
+@pytest.mark.parametrize(
+    ("tail", "what"),
+    [
+        (extra("configuration/colour", b""), "unknown configuration subsection"),
+        (extra("configuration/target-page-bits", struct.pack(">I", 16)), "pages of 2^16"),
+        (extra("configuration/capabilities", struct.pack(">I", 1 << 20)), "1048576 capabilities"),
+    ],
+)
+def test_configuration_subsections_are_checked(tail: bytes, what: str) -> None:
+    """Unknown subsections, other page sizes and absurd counts are refused."""
+    assert what in refusal(HEAD + tail + STREAM[len(HEAD) :]).what
+
+
+def test_commands_are_passed_on() -> None:
+    """A command comes with its code and data."""
+    decoder = Decoder()
+    decoder.feed(HEAD + wire.command(2, b"ping"))
+    assert list(decoder)[-1] == Command(2, b"ping")
+
+
+def test_machine_without_text_name() -> None:
+    """Names that are no UTF-8 are refused, showing the bytes."""
+    assert "no UTF-8" in refusal(HEAD[:-4] + b"\xff\xff\xff\xff").what
+    bad = wire.section_start(wire.SECTION_START, 2, "ram", 0, 4).replace(b"ram", b"r\xffm")
+    assert "no UTF-8" in refusal(HEAD + bad).what
 
 
 def test_announced_sizes_are_bounded() -> None:
