@@ -17,7 +17,7 @@ from traces import store
 from traces import token as tokens
 from verify import program as programs
 from verify.explore import Exploration, Group, Verdict, explore, replay
-from verify.strategies import STRATEGIES
+from verify.strategies import PCT, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,8 @@ class Job:
     executions: int
     seed: int
     output: str
+    bounds: tuple[int, int, int] | None = None
+    """PCT's plain mode: tasks, choices, depth."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Result:
     notes: tuple[Find, ...]
     worth: str
     trouble: str
+    size: tuple[int, int] = (0, 0)
+    """Most tasks and most choices of an execution, where the strategy counted them."""
 
     @property
     def failing(self) -> int:
@@ -74,12 +78,18 @@ class Result:
 def run(job: Job) -> Result:
     """Explore, and store a trace of each group of failures."""
     program = programs.load(job.target)
-    state = explore(program, STRATEGIES[job.strategy](job.seed), executions=job.executions)
+    if job.bounds is None:
+        strategy = STRATEGIES[job.strategy](job.seed)
+    else:
+        tasks, choices, depth = job.bounds
+        strategy = PCT(job.seed, tasks=tasks, choices=choices, depth=depth)
+    state = explore(program, strategy, executions=job.executions)
     finds = [_find(group, Path(job.output)) for group in state.groups.values()]
     notes = [_find(group, None) for group in state.notes.values()]
     return Result(
         job, state.verdict, state.executions, state.steps, state.seconds, tuple(finds), tuple(notes), state.worth,
         _trouble(state),
+        (strategy.most_tasks, strategy.most_choices) if isinstance(strategy, PCT) else (0, 0),
     )  # fmt: skip
 
 

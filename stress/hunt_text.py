@@ -44,7 +44,7 @@ def steps_of(file: str) -> int:
 def find(merged: Merged, label: str) -> None:
     """Print one kind of failure: what, where, how often; for a hang every thread's backtrace."""
     found = merged.find
-    say(f"\n  {label or '(c) or a consequence of the above'}")
+    say(f"\n  {label or 'a consequence of the above, or of several together'}")
     say(f"    {found.cause}: {found.message}")
     for name, (failing, executions) in merged.shares.items():
         share = 100 * failing / executions
@@ -78,7 +78,7 @@ def _task(task: TaskRecord) -> None:
 
 def note(found: Find) -> None:
     """Print one locking issue."""
-    say(f"  {found.cause}: {found.message}")
+    say(f"    {found.message}")
     for line in found.details[:3]:
         say(f"      against {line}")
 

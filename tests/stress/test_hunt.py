@@ -1,0 +1,88 @@
+"""The hunt's own bookkeeping, and the whole of it on a small budget."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from stress import hunt
+from stress.hunt_jobs import Find, Job, Result, replay_file, run
+from traces import store
+from verify.explore import Verdict
+
+
+def find(cause: str, key: str, count: int, first: int = 1) -> Find:
+    return Find(cause, f"{cause}: {key}", (), (cause, key), count, first, 0.1, "", "")
+
+
+def result(scenario: str, executions: int, *finds: Find) -> Result:
+    job = Job(hunt.target(scenario, "rfc_v1"), "random", executions, 1, "")
+    return Result(job, Verdict.FOUND, executions, 10, 0.1, finds, (), "", "")
+
+
+def test_merge_adds_up_jobs_of_a_scenario() -> None:
+    """The share of a failure is over all executions of the scenario, whichever strategy made them."""
+    merged = hunt.merge(
+        [
+            result("migration", 100, find("spin", "drain", 100, first=4)),
+            result("migration", 50, find("spin", "drain", 50, first=2)),
+            result("cancelled", 10, find("spin", "drain", 1, first=9), find("deadlock", "x", 2)),
+        ]
+    )
+
+    assert [("spin", "drain"), ("deadlock", "x")] == [each.find.key for each in merged]
+    assert {"migration": [150, 150], "cancelled": [1, 10]} == merged[0].shares
+    assert ["migration"] == merged[0].always
+    assert (2, "migration") == (merged[0].first, merged[0].first_in)
+    assert [] == merged[1].always
+
+
+def test_known_faults_have_names() -> None:
+    """A find is named by cause class and place; an unknown one has no name."""
+    assert "(b) H1 drain without refill" == hunt.label(find("spin", "loop at x drain", 1))
+    assert "" == hunt.label(find("spin", "elsewhere", 1))
+    assert "" == hunt.label(find("deadlock", "drain", 1))
+
+
+@pytest.mark.slow
+def test_job_and_replay(tmp_path: Path) -> None:
+    """A job stores a trace of each kind of failure, and the stored trace replays."""
+    outcome = run(Job(hunt.target("stop_handshake", "rfc_v1"), "random", 150, 1, str(tmp_path)))
+
+    assert outcome.finds
+    assert {Path(each.file) for each in outcome.finds} == set(store.list_files(tmp_path))
+    assert [(3, "")] * len(outcome.finds) == [replay_file(each.file, 3) for each in outcome.finds]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_small_hunt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a tenth of the budget the hunt finds everything it claims, and says so."""
+    monkeypatch.setattr(hunt, "CLOSED_EXECUTIONS", 300)
+    monkeypatch.setattr(hunt, "WHOLE_EXECUTIONS", 40)
+    monkeypatch.setattr(hunt, "AUDIT_EXECUTIONS", 20)
+    monkeypatch.setattr(hunt, "VCPU_EXECUTIONS", 20)
+    monkeypatch.setattr(hunt, "REPLAYS", (3, 1))
+
+    code = hunt.run(Namespace(seed=1, output=tmp_path))
+    out = capsys.readouterr().out
+
+    assert out.endswith("Everything came out as claimed.\n")
+    assert code == 0
+    assert "memory: 4180 pages compared, 0 differ" in out
+    assert out.count("4 of 4 identical step for step") == out.count("stage3 replay ")
+    assert all(known.name in out for known in hunt.KNOWN)
+
+
+def test_what_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault that was not found makes the hunt fail, by name."""
+    wrong = hunt._report_finds([result("migration", 10)], [])
+
+    assert [f"not found: {known.name}" for known in hunt.KNOWN] == wrong
+    assert "no hint given" in capsys.readouterr().out
