@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mig.incoming import State
-from mig.machine import MachineError
+from mig.machine import Machine, MachineError
 from mig.parameters import Parameters
 from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState, RunState
@@ -18,7 +18,7 @@ from tests.mig.machines import WAIT, Notes, Pair, make, pair
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mig.machine import Machine
+    from mig.cpus import Vcpu
     from mig.migration import Migration
 
 
@@ -216,6 +216,100 @@ def test_cancel_at_each_state(at: str) -> None:
         if not completed:
             assert MigrationState.CANCELLED is migration.state.value
             assert State.FAILED is made.incoming.state
+
+
+def test_cancel_before_the_setup() -> None:
+    """A migration cancelled before its thread did anything sends nothing."""
+    near, far = socket.socketpair()
+    machine = make()
+    machine.start()
+    with machine.big_lock:
+        migration = machine.migrate(near)
+        migration.cancel()
+    assert migration.join(WAIT)
+    assert (MigrationState.CANCELLED, True) == (migration.state.value, machine.running)
+    with far:
+        assert b"" == far.recv(1)
+    machine.close()
+
+
+def test_cancel_while_it_waits_for_the_window() -> None:
+    """A cancel ends the wait for the next window, however long that would go on."""
+    near, far = socket.socketpair()
+    machine = make(parameters=Parameters(max_bandwidth=1))
+    machine.start()
+    migration = machine.migrate(near)
+    with far:
+        assert b"Q" == far.recv(1)
+        migration.cancel()
+        assert migration.join(WAIT)
+    assert (MigrationState.CANCELLED, 1) == (migration.state.value, migration.channel.written)
+    machine.close()
+
+
+class Slow:
+    """A program that says when it has to leave, and leaves when it is told that it may."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.may_leave = threading.Event()
+
+    def run(self, cpu: Vcpu) -> float | None:
+        """Wait for the kick, then for the permission."""
+        while not cpu.leave():
+            pass
+        self.asked.set()
+        assert self.may_leave.wait(WAIT)
+        return 0.0
+
+    def save(self) -> bytes:
+        """No registers."""
+        return b""
+
+    def load(self, state: bytes) -> None:
+        """No registers."""
+
+
+def test_cancel_while_it_waits_for_a_vcpu() -> None:
+    """A cancel that comes while the vCPUs are being stopped: nothing is completed, all run on."""
+    program, notes = Slow(), Notes()
+    near, far = socket.socketpair()
+    machine = Machine("source", [("ram", PAGE_SIZE)], [lambda _machine, _number: program])
+    machine.trace.listener = notes
+    machine.start()
+    migration = machine.migrate(near)
+    assert program.asked.wait(WAIT)
+    migration.cancel()
+    program.may_leave.set()
+    with far:
+        assert migration.join(WAIT)
+    assert (MigrationState.CANCELLED, True) == (migration.state.value, machine.running)
+    assert [] == notes.named("complete_begin")
+    machine.close()
+
+
+def test_fault_of_our_own() -> None:
+    """A device that raises fails the migration; the guest runs on, and the thread shows the error."""
+    raised: list[type[BaseException]] = []
+    near, far = socket.socketpair()
+    machine = make()
+
+    def save() -> bytes:
+        raise ZeroDivisionError
+
+    machine.registry.add_device("broken", 0, 1, size=0, save=save, load=lambda _: None)
+    machine.start()
+    hook = threading.excepthook
+    threading.excepthook = lambda args: raised.append(args.exc_type)
+    try:
+        migration = machine.migrate(near)
+        with far:
+            assert migration.join(WAIT)
+    finally:
+        threading.excepthook = hook
+    assert (MigrationState.FAILED, True) == (migration.state.value, machine.running)
+    assert [ZeroDivisionError] == raised
+    machine.close()
 
 
 def test_hot_add() -> None:
