@@ -251,11 +251,13 @@ class Slow:
     """A program that says when it has to leave, and leaves when it is told that it may."""
 
     def __init__(self) -> None:
+        self.entered = threading.Event()
         self.asked = threading.Event()
         self.may_leave = threading.Event()
 
     def run(self, cpu: Vcpu) -> float | None:
         """Wait for the kick, then for the permission."""
+        self.entered.set()
         while not cpu.leave():
             pass
         self.asked.set()
@@ -277,6 +279,7 @@ def test_cancel_while_it_waits_for_a_vcpu() -> None:
     machine = Machine("source", [("ram", PAGE_SIZE)], [lambda _machine, _number: program])
     machine.trace.listener = notes
     machine.start()
+    assert program.entered.wait(WAIT)
     migration = machine.migrate(near)
     assert program.asked.wait(WAIT)
     migration.cancel()
