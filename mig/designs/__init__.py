@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mig.cpus import Cpus
-from mig.designs.rfc_faults import FAULTS
+from mig.designs.faults import FAULTS
 from mig.designs.rfc_v1 import RfcV1
 from mig.designs.thread import Thread
 

@@ -1,6 +1,6 @@
 """Design `rfc_v1`: a reconstruction of the migration-thread series as posted in July 2012.
 
-Promises: it is design `thread` with the steps of `mig.designs.rfc_faults` replaced, and nothing else.
+Promises: it is design `thread` with the steps of `mig.designs.faults` replaced, and nothing else.
 Does not: claim to be the patches; what is established and what is a candidate stands at each fault.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from mig.designs.rfc_faults import (
+from mig.designs.faults import (
     CloseUnderBigLock,
     DrainWithoutRefill,
     EstimateByAppend,

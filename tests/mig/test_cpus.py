@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mig.cpus import Cpus, Vcpu
-from mig.designs.rfc_faults import NotifyOneCpus, StateAfterPauseCpus
+from mig.designs.faults import NotifyOneCpus, StateAfterPauseCpus
 from mig.runstate import RunState, StateError
 from mig.tracepoints import Tracepoints
 from tests.mig.machines import WAIT, Notes

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from mig import designs
-from mig.designs.rfc_faults import (
+from mig.designs.faults import (
     FAULTS,
     CloseUnderBigLock,
     DrainWithoutRefill,
