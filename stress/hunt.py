@@ -122,7 +122,11 @@ def run(args: argparse.Namespace) -> int:
 def _migrate_a_guest(output: Path) -> list[str]:
     text.title(1, "a real guest, migrated by design `thread` over TCP while its vCPUs write")
     sample = samples.sample()
-    result = migrate(MigrateOptions(image=sample.path, vcpus=2, output=output))
+    result = migrate(
+        MigrateOptions(
+            image=sample.path, vcpus=2, max_bandwidth=8 << 20, dirty_rate=500, output=output
+        )
+    )
     text.say(f"  {sample.name}: 16 MiB of RAM as QEMU wrote it, two processes, two vCPU threads")
     for line in result.lines():
         text.say(f"  {line}")
