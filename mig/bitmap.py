@@ -1,7 +1,7 @@
 """The private migration bitmap: one bit a page, with its counter.
 
 Promises: whenever `lock` is free, `count` equals the number of set bits; a page is cleared by
-`clear_run` before it is read. Bits outside [0, pages) are never set.
+`take` before it is read. Bits outside [0, pages) are never set.
 Assumes: the caller holds `lock` in every method but `population`.
 Does not: know blocks, or the shared log.
 
