@@ -164,7 +164,8 @@ class StopByBottomHalf(Thread):
     bottom half is scheduled; 2. the first one stops the guest, the migration fails, the guest runs
     again; 3. the second one stops it for good.
     Established: v1 stopped the vCPUs by a bottom half because `vm_stop` was asynchronous elsewhere;
-    QEMU aa723c2314 made it unnecessary. Best candidate: where the flag is set.
+    QEMU aa723c2314 made it unnecessary. Best candidate: where the flag is set, and that it is looked
+    at without the lock under which it is set.
     """
 
     name = "thread+stop-by-bottom-half"
@@ -175,11 +176,13 @@ class StopByBottomHalf(Thread):
 
     def stop_vm(self) -> bool:
         """Have the iothread stop the guest; look at the flag every now and then."""
-        while not self.stop_seen():
+        seen = False
+        while not seen:
             self.machine.mainloop.schedule(self.stop_bottom_half)
             self.big_lock.release()
             try:
                 self.migration.wake.wait(STOP_POLL)
+                seen = self.stop_seen()
             finally:
                 self.big_lock.acquire()
             if not self.active():
@@ -187,7 +190,7 @@ class StopByBottomHalf(Thread):
         return True
 
     def stop_seen(self) -> bool:
-        """Look at the flag."""
+        """Look at the flag, without the big lock."""
         self.tell_flag(write=False)
         return self.stop_flag
 
