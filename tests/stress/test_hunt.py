@@ -39,6 +39,16 @@ def test_merge_adds_up_jobs_of_a_scenario() -> None:
     assert [] == merged[1].always
 
 
+def test_always_means_that_no_schedule_passed() -> None:
+    """All but one in a hundred count as always, if that one failed otherwise."""
+    others = [find("spin", "drain", 199), find("deadlock", "x", 1)]
+    (always, _) = hunt.merge([result("migration", 200, *others)])
+    (passing, _) = hunt.merge([result("migration", 201, *others)])
+
+    assert ["migration"] == always.always
+    assert [] == passing.always
+
+
 def test_known_faults_have_names() -> None:
     """A find is named by cause class and place; an unknown one has no name."""
     assert "(b) H1 drain without refill" == hunt.label(find("spin", "loop at x drain", 1))
