@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self
 from verify.abc import UsageError
 from verify.instrument import counted_loops
 from verify.patching import patched
+from verify.runtime import greenlets, os_threads
 from verify.runtime.execution import Execution
-from verify.runtime.greenlets import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from verify.abc import Detector, Finding, Strategy
     from verify.program import Program
+    from verify.runtime.carriers import Backend
 
 COLLECT_EVERY = 64
+GREENLETS, THREADS = BACKENDS = ("greenlets", "threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,19 @@ class Outcome:
 
 
 class Session:
-    """Runs executions of one program; use as a context manager."""
+    """Runs executions of one program; use as a context manager.
 
-    def __init__(self, program: Program) -> None:
+    `backend` is who carries the tasks: "greenlets" (fast) or "threads" (an OS thread each).
+    """
+
+    def __init__(self, program: Program, backend: str = GREENLETS) -> None:
+        if backend not in BACKENDS:
+            raise UsageError(f"no backend {backend!r}; there are: {', '.join(BACKENDS)}")
         self.program = program
+        self.backend = backend
         self.stack = ExitStack()
         self.runs = 0
-        self.pool = Pool()
+        self.pool = greenlets.Pool()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -76,20 +84,27 @@ class Session:
         *,
         record_sites: bool = False,
         on_stop: Callable[[Execution], None] | None = None,
+        backend: str = "",
     ) -> Outcome:
-        """Run the program once."""
+        """Run the program once; `backend` other than the session's if given."""
         self.runs += 1
         if self.runs % COLLECT_EVERY == 0:
             gc.collect()
+        threads = (backend or self.backend) == THREADS
+        pool: Backend = os_threads.Pool() if threads else self.pool
         execution = Execution(
             strategy,
             self.program.settings,
             detectors,
-            self.pool,
+            pool,
             record_sites=record_sites,
             on_stop=on_stop,
         )
-        execution.run(self.program.body)
+        if threads:
+            with os_threads.one_core():
+                execution.run(self.program.body)
+        else:
+            execution.run(self.program.body)
         if isinstance(execution.abort, KeyboardInterrupt | UsageError):
             raise execution.abort
         return Outcome(

@@ -11,7 +11,8 @@ Promises
 - Whatever goes wrong ends in `stop`: what was found is captured while every stack still stands,
   then the tasks are taken down from the root.
 
-Assumes one OS thread. Does not know what a lock is: models are in `verify.primitives`.
+Assumes that one task runs at a time; who carries tasks is the backend's business
+(`verify.runtime.carriers`). Does not know what a lock is: models are in `verify.primitives`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from verify import _real
 from verify.abc import Detector as _Base
 from verify.abc import Finding, ScheduleMismatchError, Settings, UsageError
 from verify.runtime import current, loops
+from verify.runtime.carriers import MAX_KILLS, Killed
 from verify.runtime.enabled import EnabledTasks, order_of
 from verify.runtime.fair import Fair, Recent
 from verify.runtime.gate import Gate
-from verify.runtime.greenlets import MAX_KILLS, Killed, Pool
 from verify.runtime.task import Task
 from verify.sites import assigned_name, site_of_frame
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from verify.abc import Detector, Strategy, TaskView
+    from verify.runtime.carriers import Backend
     from verify.runtime.naming import Holdable, Named
 
     Snapshot = Callable[["Execution"], None]
@@ -60,7 +62,7 @@ class Execution(EnabledTasks):
         strategy: Strategy,
         settings: Settings,
         detectors: Sequence[Detector],
-        pool: Pool,
+        pool: Backend,
         *,
         record_sites: bool = False,
         on_stop: Snapshot | None = None,

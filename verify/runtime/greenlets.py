@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING
 
 import greenlet
 
+from verify.runtime.carriers import Killed, first_context
+
 if TYPE_CHECKING:
     from types import FrameType
 
     from verify.runtime.execution import Execution
     from verify.runtime.task import Task
-
-MAX_KILLS = 64
-
-
-class Killed(BaseException):
-    """Raised in tasks that are still alive when their execution ends. Let it pass."""
 
 
 class Carrier(greenlet.greenlet):
@@ -60,6 +56,7 @@ class Pool:
         carrier = self.idle.pop() if self.idle else Carrier(parent=self.root)
         carrier.task = task
         carrier.execution = execution
+        carrier.gr_context = first_context(task)
         task.worker = carrier
         task.switch = carrier.switch
         task.resume_frame = carrier.frame
