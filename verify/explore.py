@@ -2,8 +2,9 @@
 
 Promises: after a find the exploration goes on; findings are grouped by (cause class, key), and a
 group reports the share of schedules that fail that way. The first schedule of each group is run
-again with every listener on; if that run does not fail in the same way the group says so and the
-verdict is inconclusive. A budget that is spent is a budget, not a proof.
+again with every listener on, and once more on OS threads if greenlets found it; if one of these runs
+does not fail in the same way the group says so and the verdict is inconclusive. A budget that is
+spent is a budget, not a proof.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from traces import token as tokens
 from verify import _real
 from verify.abc import ScheduleMismatchError, name_of
 from verify.record import Origin, Recorder, trace_of
-from verify.session import Outcome, Session
+from verify.session import GREENLETS, THREADS, Outcome, Session
 from verify.strategies.replay import Replay
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Progress = Callable[["Exploration"], None]
 
 PROGRESS_EVERY_S = 0.5
+HELD = "held on OS threads"
 
 
 class Verdict(StrEnum):
@@ -46,7 +48,8 @@ class Group:
     """Findings of one kind: the first schedule that shows it, and how many others do.
 
     `first` is the number of the execution that found it (from 1) and `first_s` the seconds since
-    the start; `wrong` says why its replay is not to be trusted, if so.
+    the start; `wrong` says why its replay is not to be trusted, if so; `held` says whether its
+    schedule fails on OS threads too ("" where nothing was run again).
     """
 
     finding: Finding
@@ -57,6 +60,12 @@ class Group:
     trace: Trace | None = None
     token: str = ""
     wrong: str = ""
+    held: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Return why this is no certain find, or an empty string."""
+        return self.wrong or ("" if self.held in {"", HELD} else self.held)
 
 
 @dataclass
@@ -78,7 +87,7 @@ class Exploration:
     @property
     def verdict(self) -> Verdict:
         """Return the verdict."""
-        if self.diverged or any(group.wrong for group in self.groups.values()):
+        if self.diverged or any(group.doubt for group in self.groups.values()):
             return Verdict.INCONCLUSIVE
         if self.groups:
             return Verdict.FOUND
@@ -105,12 +114,16 @@ def explore(
     seconds: float | None = None,
     first_only: bool = False,
     progress: Progress | None = None,
+    backend: str = GREENLETS,
 ) -> Exploration:
-    """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent."""
+    """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
+
+    `backend` is "greenlets" (fast) or "threads" (an OS thread a task: for code that needs its own).
+    """
     state = Exploration(program, strategy.name, strategy.seed)
     watching = program.detectors()
     start = told = _real.perf_counter()
-    with Session(program) as session:
+    with Session(program, backend) as session:
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
                 state.exhausted = True
@@ -176,6 +189,17 @@ def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
     origin = Origin(strategy.name, strategy.seed)
     group.trace = trace_of(program, recorder, group.choices, outcome.finding, origin)
     group.token = tokens.encode(tokens.from_trace(group.trace))
+    group.held = _on_threads(session, group, group.trace)
+
+
+def _on_threads(session: Session, group: Group, trace: Trace) -> str:
+    if session.backend == THREADS:
+        return HELD
+    replayer = Replayer(session.program, tokens.decode(group.token), trace=trace)
+    difference = replayer.once(session, backend=THREADS).difference
+    if not difference:
+        return HELD
+    return f"did not hold on OS threads: {difference}; if the program needs threads of its own, explore with backend threads"
 
 
 def _difference(group: Group, outcome: Outcome) -> str:
@@ -249,8 +273,8 @@ class Replayer:
             else None
         )
 
-    def once(self, session: Session, *, record: bool = False) -> Replayed:
-        """Replay once; `record` keeps steps, sites and stacks."""
+    def once(self, session: Session, *, record: bool = False, backend: str = "") -> Replayed:
+        """Replay once; `record` keeps steps, sites and stacks; `backend` if other than the session's."""
         check = _StepCheck(self.token, self.steps, full=record)
         replay = Replay(self.token.choices)
         replay.new_execution()
@@ -259,6 +283,7 @@ class Replayer:
             [check, *self.program.detectors()],
             record_sites=record,
             on_stop=check.snapshot if record else None,
+            backend=backend,
         )
         difference = self._judge(check, outcome)
         trace = None
@@ -290,8 +315,9 @@ def replay(
     *,
     trace: Trace | None = None,
     times: int = 1,
+    backend: str = GREENLETS,
 ) -> list[Replayed]:
-    """Replay `token` on `program` `times` times, the first of them recorded in full."""
+    """Replay `token` on `program` `times` times, the first of them recorded in full; on either backend."""
     replayer = Replayer(program, token, trace=trace)
-    with Session(program) as session:
+    with Session(program, backend) as session:
         return [replayer.once(session, record=not at) for at in range(times)]

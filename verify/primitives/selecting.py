@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from verify import _real
 from verify.primitives.patches import me_of
-from verify.primitives.sockets import Socket
+from verify.primitives.sockets import Network, Socket
 from verify.runtime import current
 from verify.runtime.gate import AnyGate
 from verify.runtime.naming import Named
@@ -106,8 +106,11 @@ class Selector(Named):
         return self.keys
 
     def get_key(self, fileobj: object) -> Key:
-        """Return the key of a watched socket."""
-        return self.keys[_socket_of(fileobj)]
+        """Return the key of a watched socket; KeyError if it is not watched."""
+        for made, key in self.keys.items():
+            if fileobj is made or fileobj == key.fd:
+                return key
+        raise KeyError(f"{fileobj!r} is not registered")
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -136,6 +139,10 @@ def _execution() -> Execution:
 def _socket_of(fileobj: object) -> Socket:
     if isinstance(fileobj, Socket):
         return fileobj
+    if isinstance(fileobj, int):  # what asyncio hands over
+        made = Network.of(_execution()).by_number.get(fileobj)
+        if made is not None:
+            return made
     raise ValueError(
         f"{fileobj!r} is not a socket made inside the check, so waiting for it cannot be controlled"
     )

@@ -15,6 +15,7 @@ import os
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Self
+from weakref import WeakValueDictionary
 
 from verify import _real
 from verify.primitives.patches import me_of
@@ -81,6 +82,7 @@ class Network:
         self.listeners: dict[object, Socket] = {}
         self.next_port = FIRST_PORT
         self.next_fileno = FIRST_FILENO
+        self.by_number: WeakValueDictionary[int, Socket] = WeakValueDictionary()
 
     @classmethod
     def of(cls, execution: Execution) -> Network:
@@ -141,6 +143,7 @@ class Socket(Named):
         network = Network.of(execution)
         self.number = network.next_fileno
         network.next_fileno += 1
+        network.by_number[self.number] = self
         self.timeout: float | None = None
         self.closed = False
         self.rx: Stream | None = None
