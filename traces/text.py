@@ -11,6 +11,7 @@ its task's name in front instead.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ __all__ = ["MOST_LANES", "MOST_SHOWN", "plain", "replay_line", "show"]
 MOST_LANES = 6
 MOST_SHOWN = 200
 MOST_TOKEN = 400
+PYTEST = "::"  # what tells pytest's node ids from module:function
 
 _GUTTER = 12  # "123456 =>!! "
 _LEAST_LANE = 14
@@ -44,13 +46,15 @@ def show(
     stacks: bool = True,
     width: int = 120,
     file: str = "",
+    closing: Sequence[str] = (),
 ) -> str:
     """Return `trace` as text for people, ending with a newline.
 
     `first` and `last` are indices of the steps to show, both included; with neither, the last 200.
     `stacks` adds a backtrace per task. `width` is in characters. `file` is where the trace is
-    stored: the replay line names it when the token is too long to paste. Raises `TraceError` when
-    the window holds no step of the trace.
+    stored: the replay line names it when the token is too long to paste. `closing` are lines in
+    place of the replay line, from a caller who replays otherwise. Raises `TraceError` when the
+    window holds no step of the trace.
     """
     width = max(width, _LEAST_WIDTH)
     titles = Titles.of(trace)
@@ -59,22 +63,30 @@ def show(
     lines += _steps(trace, titles, _window(trace, first, last), width)
     if stacks and trace.tasks:
         lines += ["", "Tasks when it ended", *_tasks(trace.tasks, titles)]
-    lines += ["", replay_line(trace, file)]
+    lines += ["", *(closing or [replay_line(trace, file)])]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def replay_line(trace: Trace, file: str = "") -> str:
     """Return the command that runs `trace` again, by its token or, where that is long, by `file`.
 
-    A schedule too long for any token, with no file, gives a line that says so.
+    The target of a test is its node id, and pytest replays it. A schedule too long for any token,
+    with no file, gives a line that says so.
     """
+    test = f"pytest {shlex.quote(trace.program.target)} --replay "
+    of_test = PYTEST in trace.program.target
+    by_file = f"replay: {test if of_test else 'stage3 replay '}{plain(file)}"
     try:
         token = encode(from_trace(trace))
     except TokenError as error:
-        return f"replay: stage3 replay {plain(file)}" if file else f"no replay line: {error}"
+        return by_file if file else f"no replay line: {error}"
     if file and len(token) > MOST_TOKEN:
-        return f"replay: stage3 replay {plain(file)}"
-    return f"replay: stage3 replay {plain(trace.program.target)} {token}"
+        return by_file
+    return (
+        f"replay: {plain(test)}{token}"
+        if of_test
+        else f"replay: stage3 replay {plain(trace.program.target)} {token}"
+    )
 
 
 def plain(text: str) -> str:

@@ -3,18 +3,42 @@
 Knows nothing of the engine. Read in this order: `abc` (what a strategy, a detector and a backend
 are), `runtime` (one execution), `primitives` and `patching` (what stands in for the standard
 library), `strategies` (who goes on), `detectors` (what counts as wrong), `explore` (the search
-loop), `report` (what a failure says).
+loop), `report` (what a failure says), `check`, `cli` and `pytest_plugin` (the ways in).
+
+Importing it saves the untouched primitives and nothing else: every public name is loaded from its
+home when it is first used, so that a test suite with stage3 installed pays nothing until a check runs.
 """
 
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from verify import _real as _real  # first: the untouched primitives
-from verify.abc import Detector, Finding, InvariantError, Settings, Strategy, UsageError
-from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
-from verify.explore import Exploration, Verdict, explore, replay
-from verify.program import Program, load, scenario
-from verify.strategies import PCT, RandomWalk
+
+if TYPE_CHECKING:
+    from verify.abc import (
+        CheckFailed,
+        CheckInconclusive,
+        Detector,
+        Finding,
+        InvariantError,
+        Settings,
+        Strategy,
+        UsageError,
+    )
+    from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
+    from verify.check import check, interleavings
+    from verify.explore import Exploration, Verdict, explore, replay
+    from verify.program import Program, load, scenario
+    from verify.strategies import PCT, RandomWalk
 
 __all__ = [
     "PCT",
+    "CheckFailed",
+    "CheckInconclusive",
     "Detector",
     "Exploration",
     "Finding",
@@ -28,8 +52,10 @@ __all__ = [
     "access",
     "advance",
     "broken",
+    "check",
     "draw",
     "explore",
+    "interleavings",
     "invariant",
     "is_controlled",
     "is_free",
@@ -38,3 +64,35 @@ __all__ = [
     "replay",
     "scenario",
 ]
+
+_HOMES = {
+    "abc": "CheckFailed CheckInconclusive Detector Finding InvariantError Settings Strategy UsageError",
+    "api": "access advance broken draw invariant is_controlled is_free label",
+    "check": "check interleavings",
+    "explore": "Exploration Verdict explore replay",
+    "program": "Program load scenario",
+    "strategies": "PCT RandomWalk",
+}
+_HOME = {name: f"verify.{home}" for home, names in _HOMES.items() for name in names.split()}
+
+
+class _Package(ModuleType):
+    """This package: `verify.explore` and `verify.check` are the functions, not the modules they live in."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system binds each submodule in its package; a function of that name stays.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(_HOME[name]), name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

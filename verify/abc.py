@@ -98,6 +98,22 @@ class InvariantError(AssertionError):
         self.invariant = invariant
 
 
+class CheckError(AssertionError):
+    """A check did not pass: the text is the whole report, `headline` its verdict and cause in one line."""
+
+    def __init__(self, headline: str, text: str) -> None:
+        super().__init__(text)
+        self.headline = headline
+
+
+class CheckFailed(CheckError):  # noqa: N818 - says what happened, as a test's failure does
+    """A check found something, and its schedule failed again in the same way when it was recorded."""
+
+
+class CheckInconclusive(CheckError):  # noqa: N818 - as above
+    """A check came to nothing: something outside the schedule decides, or nothing ran. No pass, and no find."""
+
+
 class Strategy(Protocol):
     """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business."""
 
@@ -275,6 +291,8 @@ class Backend(Protocol):
 
 __all__ = [
     "Backend",
+    "CheckFailed",
+    "CheckInconclusive",
     "Detector",
     "ExecutionView",
     "Finding",

@@ -191,7 +191,7 @@ def run_replay(args: argparse.Namespace) -> int:
     """Replay a trace file or a token, and return the exit code."""
     try:
         program, token, trace = _what(args)
-        _check_fits(program, token)
+        programs.refuse_other(program, token)
         runs = replay(program, token, trace=trace, times=args.times)
     except (UsageError, InputError) as error:
         return refuse("replay", error)
@@ -221,20 +221,6 @@ def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Tra
     trace = store.load(Path(args.what))
     packages = args.package or trace.program.options.get("packages", "").split()
     return programs.load(trace.program.target, packages), tokens.from_trace(trace), trace
-
-
-def _check_fits(program: programs.Program, token: tokens.Token) -> None:
-    if token.program_digest != program.digest:
-        raise UsageError(
-            f"this schedule was recorded on another text of {program.target} (digest {token.program_digest}, "
-            f"now {program.digest}); check that text out, or explore again"
-        )
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if token.python and token.python != own:
-        raise UsageError(
-            f"this schedule has granularity {token.granularity} and belongs to Python {token.python}, not {own}; "
-            f"run it with python{token.python}, or explore again"
-        )
 
 
 def refuse(command: str, error: Exception) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import inspect
+import shlex
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from traces.text import PYTEST
 from verify.abc import Settings, UsageError
 from verify.detectors import default_detectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from traces.token import Token
     from verify.abc import Detector
 
     Body = Callable[..., object]  # type: ignore[explicit-any] # called with the arguments given
@@ -96,6 +100,10 @@ def scenario(
 
 def load(target: str, packages: Sequence[str] = ()) -> Program:
     """Import `module:function` or `module:function?name=value&...` (keyword arguments, whole numbers as int)."""
+    if PYTEST in target:
+        raise UsageError(
+            f"target {target!r} is a test of pytest's; say pytest {shlex.quote(target)} --replay TOKEN"
+        )
     place, _, query = target.partition("?")
     module_name, separator, name = place.partition(":")
     if not separator or not module_name or not name:
@@ -205,3 +213,58 @@ def scope(module_name: str, packages: Sequence[str] = ()) -> tuple[str, ...]:
         ):
             files.add(file)
     return tuple(sorted(files))
+
+
+def of_code(
+    body: Body, target: str, packages: Sequence[str] = (), file: str | None = None
+) -> Program:
+    """Make a program of a callable and the one source file it stands in, or `file`, and of `packages`.
+
+    Unlike `of`, what else happens to be imported makes no difference: a test is the same program
+    alone and in its suite.
+    """
+    code = inspect.unwrap(_function_in(body))
+    asked = getattr(code, ATTRIBUTE, None) or Scenario()
+    if file is None:
+        file = getattr(getattr(code, "__code__", None), "co_filename", None)
+    own = {file} if file and Path(file).is_file() else set()
+    files = own.union(*map(sources, (*asked.packages, *packages)))
+    options = {"packages": " ".join(packages)} if packages else {}
+    return Program(target, body, tuple(sorted(files)), options, asked.settings, asked.detectors)
+
+
+def _function_in(body: Body) -> Body:
+    while isinstance(body, partial):
+        body = body.func
+    return body
+
+
+def sources(package: str) -> set[str]:
+    """Return the source files of a package (all below it) or module, whether imported or not."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise UsageError(
+            f"no package {package!r} on the path; name one that the program under test imports"
+        )
+    places = spec.submodule_search_locations
+    if places is None:
+        return {spec.origin} if spec.origin is not None and spec.origin.endswith(".py") else set()
+    return {str(path) for place in places for path in Path(place).rglob("*.py")}
+
+
+def refuse_other(program: Program, token: Token) -> None:
+    """Raise `UsageError` when `token` does not belong to this text of `program`, or to another Python."""
+    if token.program_digest != program.digest:
+        raise UsageError(
+            f"this schedule was recorded on another text of {program.target} (digest {token.program_digest}, "
+            f"now {program.digest}); check that text out, or explore again"
+        )
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if token.python and token.python != own:
+        raise UsageError(
+            f"this schedule has granularity {token.granularity} and belongs to Python {token.python}, not {own}; "
+            f"run it with python{token.python}, or explore again"
+        )

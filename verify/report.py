@@ -11,6 +11,9 @@ from traces.text import show
 from verify.explore import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from traces.schema import Trace
     from verify.explore import Exploration, Group
 
 
@@ -43,8 +46,25 @@ def headline(group: Group, executions: int) -> str:
     return f"{text} NOT REPRODUCED: {group.wrong}" if group.wrong else text
 
 
-def failure(group: Group, file: str = "") -> str:
-    """Return the whole report of one group: steps by thread, backtraces, replay line."""
+def failure(group: Group, file: str = "", closing: Sequence[str] = ()) -> str:
+    """Return the whole report of one group: steps by thread, backtraces, replay line (or the `closing` lines)."""
     if group.trace is None:
         return f"{group.finding.cause}: {group.finding.message}\n  no trace: {group.wrong or 'not recorded'}"
-    return show(group.trace, file=file)
+    return show(group.trace, file=file, closing=closing)
+
+
+def in_one_line(state: Exploration) -> str:
+    """Return the verdict with the cause that came first."""
+    first = next(iter(state.groups.values()), None)
+    if state.diverged or first is None:
+        return f"{state.verdict}: {state.diverged or 'nothing was explored'}"
+    return f"{state.verdict}: {headline(first, state.executions)}"
+
+
+def whole(state: Exploration, closing: Callable[[Trace], Sequence[str]]) -> str:
+    """Return summary and failures in one text; `closing` gives the last lines of a failure with a trace."""
+    parts = [summary(state)]
+    for group in state.groups.values():
+        last = closing(group.trace) if group.trace is not None else ()
+        parts.append(f"{'-' * 80}\n{failure(group, closing=last).rstrip()}")
+    return "\n\n".join(parts)

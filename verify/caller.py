@@ -1,0 +1,33 @@
+"""Who runs a check: how its schedule is repeated from outside, and which one is to be repeated now.
+
+Promises: importing this costs next to nothing (the pytest plugin does it in every suite). A test
+that calls `verify.check` itself learns from here the command that repeats it, and the token to
+replay; `used` says whether some check took that token.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from traces.token import Token
+
+
+@dataclass
+class Caller:
+    """A test under way: `command` is what repeats it with a token behind, `replay` the token asked for."""
+
+    command: str
+    replay: Token | None = None
+    used: bool = False
+
+    def takes(self, digest: str) -> bool:
+        """Say whether the program with this digest is the one to be replayed, and note that it was found."""
+        wanted = self.replay is not None and self.replay.program_digest == digest
+        self.used = self.used or wanted
+        return wanted
+
+
+caller: ContextVar[Caller | None] = ContextVar("stage3_caller", default=None)

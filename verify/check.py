@@ -1,0 +1,208 @@
+"""`verify.check(fn)` and `@verify.interleavings(...)`: a check as a function call, a failure as an exception.
+
+Promises: each execution calls the body afresh inside the controlled runtime. What is found is
+raised as `CheckFailed`, whose text is the whole report: verdict first, replay line last. An outcome
+that proves nothing either way is `CheckInconclusive`, never a pass. What a test framework raises to
+leave a test (skip, imperative xfail) leaves the check as well and is no finding.
+Assumes that the body makes its own threads and locks and starts from the same state every time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ParamSpec
+
+from traces import token as tokens
+from traces.text import show
+from verify import program as programs
+from verify import report
+from verify._real import perf_counter
+from verify.abc import CheckFailed, CheckInconclusive, UsageError
+from verify.caller import caller
+from verify.explore import Exploration, Replayed, Verdict, explore
+from verify.explore import replay as run_again
+from verify.leaving import LeftTheTest, passing_on
+from verify.runtime import current
+from verify.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from traces.schema import Trace
+    from verify.abc import Settings
+    from verify.program import Body, Program
+    from verify.strategies import NamedStrategy
+
+    Closing = Callable[[Trace], Sequence[str]]
+
+P = ParamSpec("P")
+DEFAULT_EXECUTIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to search: budgets (a spent one ends the search), strategy by name, seed."""
+
+    executions: int | None = None
+    seconds: float | None = None
+    strategy: str = "random"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("executions", self.executions), ("seconds", self.seconds)):
+            if value is not None and (isinstance(value, bool) or not value > 0):
+                raise UsageError(f"{name} is {value!r}; give a number above zero")
+        if self.strategy not in STRATEGIES:
+            known = ", ".join(sorted(STRATEGIES))
+            raise UsageError(f"no strategy {self.strategy!r}; there are: {known}")
+
+    def searcher(self) -> NamedStrategy:
+        """Return a fresh strategy."""
+        return STRATEGIES[self.strategy](self.seed)
+
+    @property
+    def budget(self) -> int | None:
+        """Executions until the search ends; 1,000 when no budget at all is given."""
+        if self.executions is None and self.seconds is None:
+            return DEFAULT_EXECUTIONS
+        return self.executions
+
+
+def check(
+    fn: Callable[[], object],
+    *,
+    executions: int | None = None,
+    seconds: float | None = None,
+    strategy: str = "random",
+    seed: int = 0,
+    packages: Sequence[str] = (),
+    settings: Settings | None = None,
+    replay: str | None = None,
+) -> Exploration:
+    """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
+
+    The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given).
+    `packages` are names of packages that are also under test: their loops are counted, and a
+    schedule recorded on one text of them is refused by another. `replay` is a token from a report:
+    that schedule alone is run. Raises `CheckInconclusive` when something outside the schedule
+    decides, `UsageError` for arguments that cannot be used.
+    """
+    __tracebackhide__ = True
+    plan = Plan(executions, seconds, strategy, seed)
+    program = _program(fn, _name(fn), packages, settings)
+    return _check(program, plan, replay)
+
+
+def interleavings(
+    *,
+    executions: int | None = None,
+    seconds: float | None = None,
+    strategy: str = "random",
+    seed: int = 0,
+    packages: Sequence[str] = (),
+    settings: Settings | None = None,
+    replay: str | None = None,
+) -> Callable[[Callable[P, object]], Callable[P, None]]:
+    """Make a test function check its body under many interleavings; the arguments are those of `check`.
+
+    The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
+    same values.
+    """
+    plan = Plan(executions, seconds, strategy, seed)
+
+    def decorate(test: Callable[P, object]) -> Callable[P, None]:
+        @functools.wraps(test)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> None:
+            __tracebackhide__ = True
+            body = functools.partial(test, *args, **kwargs)
+            _check(_program(body, _name(test), packages, settings), plan, replay)
+
+        return checked
+
+    return decorate
+
+
+def _name(fn: Body) -> str:
+    return (
+        f"{getattr(fn, '__module__', None) or '?'}:{getattr(fn, '__qualname__', type(fn).__name__)}"
+    )
+
+
+def _program(fn: Body, target: str, packages: Sequence[str], settings: Settings | None) -> Program:
+    program = programs.of_code(fn, target, packages)
+    return program if settings is None else replace(program, settings=settings)
+
+
+def _check(program: Program, plan: Plan, given: str | None) -> Exploration:
+    __tracebackhide__ = True
+    asked = caller.get()
+    token = tokens.decode(given) if given is not None else None
+    if token is None and asked is not None and asked.takes(program.digest):
+        token = asked.replay
+
+    def closing(trace: Trace) -> list[str]:
+        text = tokens.encode(tokens.from_trace(trace))
+        if asked is not None:
+            return [f"replay: {asked.command} {text}"]
+        name = program.target.rpartition(":")[2].rpartition(".")[2]
+        packages = program.options.get("packages", "").split()
+        scope = f", packages={packages!r}" if packages else ""
+        return [f"replay: verify.check({name}{scope}, replay={text!r})"]
+
+    return conduct(program, plan, closing, token)
+
+
+def conduct(
+    program: Program, plan: Plan, closing: Closing, token: tokens.Token | None = None
+) -> Exploration:
+    """Explore `program`, or replay `token` on it; raise `CheckFailed` or `CheckInconclusive` with the report.
+
+    `closing` gives the last lines of a failure's report.
+    """
+    __tracebackhide__ = True
+    if current.controlled() is not None:
+        raise UsageError(
+            f"{program.target} is called inside another check, which decides already who goes on; "
+            "call the body itself there, or take the outer check away"
+        )
+    program = replace(program, body=passing_on(program.body))
+    try:
+        if token is not None:
+            programs.refuse_other(program, token)
+            return _replay(program, token, closing)
+        state = explore(program, plan.searcher(), executions=plan.budget, seconds=plan.seconds)
+    except LeftTheTest as left:
+        raise left.original from None
+    if state.verdict is Verdict.FOUND:
+        raise CheckFailed(report.in_one_line(state), report.whole(state, closing))
+    if state.verdict is Verdict.INCONCLUSIVE:
+        text = f"{report.whole(state, closing)}\n\n{likely_cause()}"
+        raise CheckInconclusive(report.in_one_line(state), text)
+    return state
+
+
+def _replay(program: Program, token: tokens.Token, closing: Closing) -> Exploration:
+    __tracebackhide__ = True
+    start = perf_counter()
+    run: Replayed = run_again(program, token)[0]
+    if not run.identical:
+        headline = f"inconclusive: {program.target} did not follow its schedule: {run.difference}"
+        raise CheckInconclusive(headline, f"{headline}\n{likely_cause()}")
+    if run.finding is not None and run.trace is not None:
+        headline = f"replayed: {run.finding.cause}: {run.finding.message}"
+        body = show(run.trace, closing=closing(run.trace)).rstrip()
+        raise CheckFailed(headline, f"{headline}\n  every step as recorded\n\n{body}")
+    seconds = perf_counter() - start
+    return Exploration(program, "replay", 0, executions=1, steps=run.steps, seconds=seconds)
+
+
+def likely_cause() -> str:
+    """Say what usually decides outside the schedule, and whether the hash seed may be it."""
+    text = "likely cause: something outside the schedule decides (wall clock, files, state kept between runs"
+    if os.environ.get("PYTHONHASHSEED", "random") in {"", "random"}:
+        return (
+            f"{text}, or the order of sets of strings: PYTHONHASHSEED is not set here; set it to 0)"
+        )
+    return f"{text})"
