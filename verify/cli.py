@@ -20,6 +20,7 @@ from traces.text import plain, show
 from verify import program as programs
 from verify import report
 from verify.abc import UsageError
+from verify.config import Config, find
 from verify.explore import Exploration, explore, replay
 from verify.strategies import PCT, STRATEGIES
 
@@ -48,14 +49,14 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="a function without parameters, or ?name=value after it",
     )
-    parser.add_argument("--strategy", choices=sorted(STRATEGIES), default="random")
+    parser.add_argument("--strategy", choices=sorted(STRATEGIES), help="default random")
     parser.add_argument(
         "--executions",
         type=positive,
         help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
     )
     parser.add_argument("--seconds", type=float, help="stop after S seconds")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="default 0")
     parser.add_argument(
         "--pct",
         type=pct_bounds,
@@ -71,7 +72,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument(
-        "--output", type=Path, default=store.DIRECTORY, metavar="DIR", help="where traces go"
+        "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
@@ -109,6 +110,7 @@ def pct_bounds(text: str) -> tuple[int, int, int]:
 def run_explore(args: argparse.Namespace) -> int:
     """Explore, report, and return the exit code."""
     try:
+        fill_in(args, find(Path.cwd()))
         program = programs.load(args.target, args.package)
         strategy = _strategy(args)
         executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
@@ -135,6 +137,18 @@ def run_explore(args: argparse.Namespace) -> int:
         if files[key]:
             print(f"trace:  stage3 trace show {files[key]}")
     return state.exit_code
+
+
+def fill_in(args: argparse.Namespace, defaults: Config) -> None:
+    """Put the defaults of pyproject.toml, then our own, where the command line gives nothing."""
+    if args.executions is None and args.seconds is None:
+        args.executions, args.seconds = defaults.executions, defaults.seconds
+    if args.strategy is None:
+        args.strategy = defaults.strategy or "random"
+    if args.seed is None:
+        args.seed = defaults.seed or 0
+    args.package = args.package or list(defaults.packages)
+    args.output = args.output or defaults.output or store.DIRECTORY
 
 
 def _strategy(args: argparse.Namespace) -> NamedStrategy:
@@ -213,7 +227,8 @@ def run_replay(args: argparse.Namespace) -> int:
 def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Trace | None]:
     if args.token is not None:
         token = tokens.decode(args.token)
-        return programs.load(args.what, args.package), token, None
+        packages = args.package or find(Path.cwd()).packages
+        return programs.load(args.what, packages), token, None
     if ":" in args.what and not Path(args.what).exists():
         raise UsageError(
             f"{args.what!r} needs a token behind it: stage3 replay {args.what} s3:1:..."

@@ -1,0 +1,120 @@
+"""`[tool.stage3]` in pyproject.toml: defaults for `stage3 explore` and for the pytest plugin.
+
+Promises: what stands there is checked in full before anything is run; an unknown key or a value of
+the wrong kind is one `UsageError` that names file, key and value and says what to write. Flags given
+on the command line win; a budget given there replaces both of the file's, so that `--seconds 60`
+means sixty seconds. Without a file, or without the table, there are no defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verify.abc import UsageError
+from verify.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FILE = "pyproject.toml"
+MOST_BYTES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the file sets; None, or empty, where it does not. `output` is relative to the file."""
+
+    executions: int | None = None
+    seconds: float | None = None
+    strategy: str | None = None
+    seed: int | None = None
+    packages: tuple[str, ...] = ()
+    output: Path | None = None
+
+
+def _executions(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if type(value) in {int, float} and 0 < value < 1e9 else None  # type: ignore[operator, arg-type] # just asked
+
+
+def _strategy(value: object) -> str | None:
+    return value if isinstance(value, str) and value in STRATEGIES else None
+
+
+def _seed(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _packages(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list):
+        return None
+    names = tuple(name for name in value if isinstance(name, str) and _importable(name))
+    return names if len(names) == len(value) else None
+
+
+def _importable(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _output(value: object) -> Path | None:
+    return Path(value) if isinstance(value, str) and value and "\0" not in value else None
+
+
+_KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
+    "executions": (_executions, "a whole number above zero"),
+    "seconds": (_seconds, "a number above zero"),
+    "strategy": (_strategy, "one of " + ", ".join(f'"{name}"' for name in sorted(STRATEGIES))),
+    "seed": (_seed, "a whole number"),
+    "packages": (_packages, 'a list of package names, like ["bank"]'),
+    "output": (_output, 'a directory, like "stage3-out"'),
+}
+
+
+def find(start: Path) -> Config:
+    """Return the defaults of the nearest pyproject.toml in `start` or above it."""
+    for directory in (start, *start.parents):
+        if (directory / FILE).is_file():
+            return load(directory / FILE)
+    return Config()
+
+
+def load(file: Path) -> Config:
+    """Return the defaults that `file` sets."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise UsageError(f"{file} has more than {MOST_BYTES:,} bytes; make it smaller")
+        tables = tomllib.loads(text.decode())
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}; make it readable") from None
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{file} is no TOML: {error}; correct it") from None
+    tool = tables.get("tool", {})
+    table = tool.get("stage3", {}) if isinstance(tool, dict) else {}
+    return parse(table, file)
+
+
+def parse(table: object, file: Path) -> Config:
+    """Return the defaults in `table`, the content of `[tool.stage3]` in `file`."""
+    where = f"{file}: [tool.stage3]"
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is {table!r}; make it a table")
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise UsageError(f"{where} has no key {key!r}; it has: {', '.join(_KEYS)}")
+        take, wanted = _KEYS[key]
+        taken = take(value)
+        if taken is None:
+            raise UsageError(f"{where} {key} is {value!r}; give {wanted}")
+        values[key] = file.parent / taken if isinstance(taken, Path) else taken
+    return Config(**values)  # type: ignore[arg-type] # each was made by its own row of the table
