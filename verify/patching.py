@@ -18,6 +18,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from verify import adoption
 from verify.primitives import conditions, events, queues, semaphores, threads, times
 from verify.primitives.locals import Local
 from verify.primitives.locks import Lock, RLock
@@ -113,8 +114,11 @@ def _swept() -> list[ModuleType]:
 def patched() -> Iterator[None]:
     """Hold the models in place for the length of a `with` block."""
     patches = Patches()
+    adopted: list[Patch] = []
     patches.install()
     try:
+        adoption.adopt(adopted)
         yield
     finally:
+        adoption.restore(reversed(adopted))
         patches.restore()

@@ -8,7 +8,7 @@ once; one taken by `acquire()` may be somebody's signal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from verify import _real
 from verify.runtime import current
@@ -22,14 +22,33 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 
+class RLockLike(Protocol):
+    """A real reentrant lock."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool:
+        """Take it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+class LockLike(RLockLike, Protocol):
+    """A real lock."""
+
+    def locked(self) -> bool:
+        """Say whether somebody holds it."""
+        ...
+
+
 def seconds(blocking: bool, timeout: float | None) -> float | None:
     """Turn acquire()'s two arguments into seconds to wait (None: for ever), with CPython's errors."""
     if timeout is None or timeout == -1:
         return None if blocking else 0.0
-    if not blocking:
-        raise ValueError("can't specify a timeout for a non-blocking call")
-    if timeout < 0:
-        raise ValueError("timeout value must be a non-negative number")
+    if not blocking or timeout < 0:
+        # The real lock knows the words of this version.
+        _real.allocate_lock().acquire(blocking, timeout)
     return timeout
 
 
@@ -272,3 +291,88 @@ class RLock(Holdable):
 
     def __repr__(self) -> str:
         return f"<{'unlocked' if self.gate.open else 'locked'} {self.title} count={self.count}>"
+
+
+class AdoptedLock(Lock):
+    """Stands for a lock that was there before the check: `real` serves everyone the check does not control."""
+
+    __slots__ = ("real",)
+
+    real: LockLike
+
+    @classmethod
+    def of(cls, real: LockLike) -> Self:
+        """Make a stand-in for `real`."""
+        self = object.__new__(cls)
+        self.real = real
+        self.execution = None  # type: ignore[assignment] # bound by first use
+        return self
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution`, in the state in which the real lock is."""
+        super().adopt(execution)
+        execution.early += 1
+        self.creator, self.serial = "early", execution.early
+        if self.real.locked():
+            self.gate.open = False
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the model, or the real lock for an uncontrolled caller."""
+        if current.controlled() is None:
+            return self.real.acquire(blocking, timeout)
+        return super().acquire(blocking, timeout)
+
+    def release(self) -> None:
+        """Give back the model, or the real lock for an uncontrolled caller."""
+        if current.controlled() is None:
+            self.real.release()
+        else:
+            super().release()
+
+    def locked(self) -> bool:
+        """Say whether somebody holds it."""
+        return self.real.locked() if current.controlled() is None else super().locked()
+
+    def __enter__(self) -> bool:
+        return super().__enter__() if current.controlled() is not None else self.real.acquire()
+
+    def __repr__(self) -> str:
+        return f"<stand-in for {self.real!r}>"
+
+
+class AdoptedRLock(RLock):
+    """As `AdoptedLock`, for a reentrant lock, which is free when a check starts."""
+
+    __slots__ = ("real",)
+
+    real: RLockLike
+
+    @classmethod
+    def of(cls, real: RLockLike) -> Self:
+        """Make a stand-in for `real`."""
+        self = object.__new__(cls)
+        self.real = real
+        self.execution = None  # type: ignore[assignment] # bound by first use
+        return self
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution`, free."""
+        super().adopt(execution)
+        execution.early += 1
+        self.creator, self.serial = "early", execution.early
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the model, or the real lock for an uncontrolled caller."""
+        if current.controlled() is None:
+            return self.real.acquire(blocking, timeout)
+        return super().acquire(blocking, timeout)
+
+    def release(self) -> None:
+        """Give back the model, or the real lock for an uncontrolled caller."""
+        if current.controlled() is None:
+            self.real.release()
+        else:
+            super().release()
+
+    def __repr__(self) -> str:
+        return f"<stand-in for {self.real!r}>"

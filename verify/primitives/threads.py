@@ -38,6 +38,21 @@ class _Started:
         self.flag = True
 
 
+class _Ended:
+    """What CPython asks about a thread once the check is over: it has ended (3.13's handle; `_is_stopped` before)."""
+
+    __slots__ = ()
+
+    ident = 0
+
+    def join(self, timeout: float = -1) -> None:
+        """Return at once."""
+
+    def is_done(self) -> bool:
+        """Say that it has ended."""
+        return True
+
+
 def _init(  # noqa: PLR0917 - as threading.Thread
     execution: Execution,
     me: Task,
@@ -61,7 +76,7 @@ def _init(  # noqa: PLR0917 - as threading.Thread
     attributes.update(
         _target=target, _name=str(name), _args=args, _kwargs={} if kwargs is None else kwargs,
         _daemonic=me.daemon if daemon is None else daemon, _ident=None, _native_id=None, _initialized=True,
-        _started=_Started(), _is_stopped=False, _stderr=sys.stderr, _tstate_lock=None,
+        _started=_Started(), _is_stopped=True, _stderr=sys.stderr, _tstate_lock=None,
     )  # fmt: skip
     attributes[TASK] = None
 
@@ -119,8 +134,9 @@ class MainThread(threading.Thread):
     def __init__(self, task: Task) -> None:
         vars(self).update(
             _target=None, _name="MainThread", _args=(), _kwargs={}, _daemonic=False, _ident=task.ident,
-            _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=False, _stderr=sys.stderr,
+            _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=True, _stderr=sys.stderr,
             _tstate_lock=None,
+        _os_thread_handle=_Ended(),
         )  # fmt: skip
         vars(self)["_started"].set()
         vars(self)[TASK] = task

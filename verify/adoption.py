@@ -1,0 +1,105 @@
+"""Adopts locks that exist before a check starts: module globals, attributes, and those inside conditions.
+
+Promises: for the length of a check a model stands wherever a module's global or an object's attribute
+held a real lock; afterwards the real one stands there again. An adopted lock starts each execution as
+the real one is, and whoever the check does not control gets the real one.
+Assumes: nobody holds such a lock across the start or the end of a check.
+Does not: reach locks inside C objects, tuples, closures or slots; nor the locks of the import system,
+of `threading` itself, and of the toolkit. A task that blocks on one of those blocks the whole check.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from typing import TYPE_CHECKING, cast
+
+from verify import _real
+from verify.primitives.locks import AdoptedLock, AdoptedRLock
+from verify.primitives.patches import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from verify.primitives.locks import RLockLike
+
+    Stand = AdoptedLock | AdoptedRLock
+
+LOCK_TYPE = type(_real.allocate_lock())
+RLOCK_TYPE = type(_real.RLock())
+OWN = frozenset(
+    {
+        "verify", "traces", "greenlet", "bytecode", "threading", "_thread", "importlib", "_frozen_importlib",
+        "_frozen_importlib_external", "_pytest", "pytest", "pluggy", "pytest_timeout", "xdist", "execnet", "coverage",
+        "faulthandler", "multiprocessing", "hypothesis", "weakref", "tempfile", "rich",
+    }
+)  # fmt: skip
+"""Top packages whose locks stay real: the toolkit, what runs it, and what the interpreter itself relies on."""
+
+
+def adopt(undo: list[Patch]) -> None:
+    """Put models in place of the locks found; append what undoes it."""
+    known: dict[int, Stand] = {}
+    for names, owner in _namespaces():
+        for name, value in list(names.items()):
+            if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
+                model = known.get(id(value))
+                if model is None:
+                    model = known[id(value)] = _stand_in(value)
+                undo.append(Patch(owner, name, value))
+                names[name] = model
+    _mend_conditions(known, undo)
+
+
+def _stand_in(real: object) -> Stand:
+    if isinstance(real, LOCK_TYPE):
+        return AdoptedLock.of(real)
+    return AdoptedRLock.of(cast("RLockLike", real))
+
+
+def _namespaces() -> Iterator[tuple[dict[str, object], object]]:
+    """Yield the namespaces of modules and of plain Python objects, with who owns them."""
+    modules = list(sys.modules.items())
+    for name, module in modules:
+        if name.partition(".")[0] not in OWN and type(module) is type(sys):
+            yield vars(module), module
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind.__flags__ & HEAP_TYPE and not _is_own(kind):
+            try:
+                names = object.__getattribute__(thing, "__dict__")
+            except AttributeError:
+                continue
+            if type(names) is dict:
+                yield names, thing
+
+
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by Python code
+
+
+def _is_own(kind: type) -> bool:
+    if kind is threading.Condition:
+        return False
+    return str(kind.__module__).partition(".")[0] in OWN
+
+
+def _mend_conditions(known: dict[int, Stand], undo: list[Patch]) -> None:
+    """A condition keeps its lock's bound methods: let them be the model's."""
+    done = [
+        patch
+        for patch in undo
+        if type(patch.owner) is threading.Condition and patch.name == "_lock"
+    ]
+    for patch in done:
+        names = vars(patch.owner)
+        model = known[id(patch.value)]
+        for name in ("acquire", "release"):
+            undo.append(Patch(patch.owner, name, names[name]))
+            names[name] = getattr(model, name)
+
+
+def restore(undo: Iterable[Patch]) -> None:
+    """Put the real locks back."""
+    for patch in undo:
+        vars(patch.owner)[patch.name] = patch.value
