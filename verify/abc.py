@@ -1,4 +1,4 @@
-"""The extension surface: what a strategy, a detector and a backend are, and what they may see.
+"""The extension surface: what a strategy and a detector are, and what they may see.
 
 A strategy is three methods. A detector is a listener: it overrides the hooks it needs and costs
 nothing for the others. Both get read-only views of tasks; neither imports anything else of
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 
 T = TypeVar("T", bound="TaskView")
@@ -281,16 +281,7 @@ def title_of(target: object) -> str:
     return title if isinstance(title, str) else name_of(target)
 
 
-class Backend(Protocol):
-    """Carries tasks: gives each its `switch`, and takes them down at the end."""
-
-    def place(self, task: object, run: Callable[[], None]) -> None:
-        """Give `task` a `switch` that suspends the caller and goes on with it."""
-        ...
-
-
 __all__ = [
-    "Backend",
     "CheckFailed",
     "CheckInconclusive",
     "Detector",

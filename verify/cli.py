@@ -1,14 +1,16 @@
 """`stage3 explore` and `stage3 replay`.
 
 Promises: exit codes 0 (asked and done, nothing found; a budget spent is said as such), 1 (a bug
-found), 2 (bad input, one line), 4 (inconclusive: divergence, nothing explored). Every find is
-written as a trace file, whole or not at all, and named with the line that replays it.
+found), 2 (bad input, one line), 4 (inconclusive: divergence, a task blocked in a call that the check
+does not control, nothing explored). Every find is written as a trace file, whole or not at all, and
+named with the line that replays it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from verify import report
 from verify.abc import UsageError
 from verify.config import Config, find
 from verify.explore import Exploration, explore, replay
+from verify.session import BACKENDS, GREENLETS
 from verify.strategies import PCT, STRATEGIES
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         help="also part of the program under test",
     )
     parser.add_argument("--first", action="store_true", help="stop at the first find")
+    _backend(parser)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
     )
@@ -89,6 +93,16 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
         "--package", action="append", default=[], metavar="NAME", help="as given to explore"
     )
     parser.add_argument("--no-stacks", action="store_true", help="leave the backtraces out")
+    _backend(parser)
+
+
+def _backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=GREENLETS,
+        help="who carries the tasks; threads: an OS thread each (default %(default)s)",
+    )
 
 
 def positive(text: str) -> int:
@@ -122,6 +136,8 @@ def run_explore(args: argparse.Namespace) -> int:
             seconds=args.seconds,
             first_only=args.first,
             progress=progress,
+            backend=args.backend,
+            on_hang=_give_up,
         )
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)
@@ -158,6 +174,12 @@ def _strategy(args: argparse.Namespace) -> NamedStrategy:
         n, k, d = args.pct
         return PCT(args.seed, tasks=n, choices=k, depth=d)
     return STRATEGIES[args.strategy](args.seed)
+
+
+def _give_up(text: str) -> None:
+    # From the watchdog's thread: the main thread is in a call that nothing can interrupt.
+    print(f"stage3: inconclusive: {text}", file=sys.stderr, flush=True)
+    os._exit(INCONCLUSIVE)
 
 
 def _progress(state: Exploration) -> None:
@@ -198,6 +220,7 @@ def _group_json(group: Group, file: str) -> dict[str, object]:
         "token": group.token,
         "trace": file,
         "not_reproduced": group.wrong,
+        "held": group.held,
     }
 
 
@@ -206,7 +229,14 @@ def run_replay(args: argparse.Namespace) -> int:
     try:
         program, token, trace = _what(args)
         programs.refuse_other(program, token)
-        runs = replay(program, token, trace=trace, times=args.times)
+        runs = replay(
+            program,
+            token,
+            trace=trace,
+            times=args.times,
+            backend=args.backend,
+            on_hang=_give_up,
+        )
     except (UsageError, InputError) as error:
         return refuse("replay", error)
     identical = sum(run.identical for run in runs)
@@ -218,8 +248,10 @@ def run_replay(args: argparse.Namespace) -> int:
     )
     if identical < len(runs):
         different = next(run for run in runs if not run.identical)
-        print(f"{different.difference}\nlikely cause: something outside the schedule decides "
-              "(wall clock, files, hash order, state kept between runs)")  # fmt: skip
+        print(different.difference)
+        if different.difference.startswith("divergence"):
+            print("likely cause: something outside the schedule decides "
+                  "(wall clock, files, hash order, state kept between runs)")  # fmt: skip
         return INCONCLUSIVE
     return FOUND if first.finding is not None else OK
 

@@ -19,6 +19,7 @@ from verify.abc import ScheduleMismatchError, name_of
 from verify.record import Origin, Recorder, trace_of
 from verify.session import GREENLETS, THREADS, Outcome, Session
 from verify.strategies.replay import Replay
+from verify.watchdog import Blocked, print_hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,22 +116,24 @@ def explore(
     first_only: bool = False,
     progress: Progress | None = None,
     backend: str = GREENLETS,
+    on_hang: Callable[[str], None] = print_hang,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
     `backend` is "greenlets" (fast) or "threads" (an OS thread a task: for code that needs its own).
+    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt.
     """
     state = Exploration(program, strategy.name, strategy.seed)
     watching = program.detectors()
     start = told = _real.perf_counter()
-    with Session(program, backend) as session:
+    with Session(program, backend, on_hang=on_hang) as session:
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
                 state.exhausted = True
                 break
             outcome = session.run(strategy, watching)
             if outcome.abort is not None:
-                state.diverged = f"{type(outcome.abort).__name__}: {outcome.abort}"
+                state.diverged = _why(outcome.abort)
                 break
             state.executions += 1
             state.steps += outcome.steps
@@ -150,6 +153,12 @@ def explore(
             _record(session, group, strategy)
     state.worth = strategy.worth(state.executions)
     return state
+
+
+def _why(abort: BaseException, kind: str = "") -> str:
+    if isinstance(abort, Blocked):
+        return str(abort)
+    return f"{kind or type(abort).__name__}: {abort}"
 
 
 def _sort_in(state: Exploration, outcome: Outcome, seconds: float) -> None:
@@ -199,10 +208,15 @@ def _on_threads(session: Session, group: Group, trace: Trace) -> str:
     difference = replayer.once(session, backend=THREADS).difference
     if not difference:
         return HELD
-    return f"did not hold on OS threads: {difference}; if the program needs threads of its own, explore with backend threads"
+    return (
+        f"did not hold on OS threads: {difference}; "
+        "if the program needs threads of its own, explore with backend threads"
+    )
 
 
 def _difference(group: Group, outcome: Outcome) -> str:
+    if isinstance(outcome.abort, Blocked):
+        return str(outcome.abort)
     if outcome.abort is not None:
         return f"its schedule does not fit a second run ({outcome.abort}): something outside the schedule decides"
     if outcome.finding is None:
@@ -294,7 +308,7 @@ class Replayer:
 
     def _judge(self, check: _StepCheck, outcome: Outcome) -> str:
         if outcome.abort is not None:
-            return f"divergence: {outcome.abort}"
+            return _why(outcome.abort, "divergence")
         if check.at != self.token.steps:
             return f"divergence: the run ended after {check.at} steps, the recorded one after {self.token.steps}"
         if check.digest.digest() != self.token.final:
@@ -316,8 +330,9 @@ def replay(
     trace: Trace | None = None,
     times: int = 1,
     backend: str = GREENLETS,
+    on_hang: Callable[[str], None] = print_hang,
 ) -> list[Replayed]:
     """Replay `token` on `program` `times` times, the first of them recorded in full; on either backend."""
     replayer = Replayer(program, token, trace=trace)
-    with Session(program, backend) as session:
+    with Session(program, backend, on_hang=on_hang) as session:
         return [replayer.once(session, record=not at) for at in range(times)]

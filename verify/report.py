@@ -43,7 +43,9 @@ def headline(group: Group, executions: int) -> str:
         f"{group.finding.cause}: {group.finding.message} [first in execution {group.first:,}, "
         f"{group.count:,} of {executions:,} executions, {share:.3g} %]"
     )
-    return f"{text} NOT REPRODUCED: {group.wrong}" if group.wrong else text
+    if group.wrong:
+        return f"{text} NOT REPRODUCED: {group.wrong}"
+    return f"{text} {group.held}" if group.held else text
 
 
 def failure(group: Group, file: str = "", closing: Sequence[str] = ()) -> str:

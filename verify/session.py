@@ -17,6 +17,7 @@ from verify.instrument import counted_loops
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
 from verify.runtime.execution import Execution
+from verify.watchdog import Watchdog, print_hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,9 +46,16 @@ class Session:
     """Runs executions of one program; use as a context manager.
 
     `backend` is who carries the tasks: "greenlets" (fast) or "threads" (an OS thread each).
+    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt.
     """
 
-    def __init__(self, program: Program, backend: str = GREENLETS) -> None:
+    def __init__(
+        self,
+        program: Program,
+        backend: str = GREENLETS,
+        *,
+        on_hang: Callable[[str], None] = print_hang,
+    ) -> None:
         if backend not in BACKENDS:
             raise UsageError(f"no backend {backend!r}; there are: {', '.join(BACKENDS)}")
         self.program = program
@@ -55,6 +63,7 @@ class Session:
         self.stack = ExitStack()
         self.runs = 0
         self.pool = greenlets.Pool()
+        self.watchdog = Watchdog(on_hang)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -66,6 +75,8 @@ class Session:
                 gc.disable()
                 stack.callback(gc.enable)
                 stack.callback(gc.unfreeze)
+            self.watchdog.start()
+            stack.callback(self.watchdog.stop)
             self.stack = stack.pop_all()
         return self
 
@@ -88,6 +99,7 @@ class Session:
     ) -> Outcome:
         """Run the program once; `backend` other than the session's if given."""
         self.runs += 1
+        self.watchdog.run = self.runs
         if self.runs % COLLECT_EVERY == 0:
             gc.collect()
         threads = (backend or self.backend) == THREADS

@@ -11,8 +11,8 @@ One thread runs at a time:
 3. B wakes, says that it is the controlled thread (`os_ident`), and goes on.
 
 A thread that should not run any more (its task was abandoned while it was blocked in C) is not the
-one that `running` names: it is parked for ever at its next hand-over, and the models treat it as a
-thread that no check controls. All threads are daemons, so none keeps the process alive.
+one that `running` names: it ends, or is parked for ever, at its next hand-over, and the models treat
+it as a thread that no check controls. All threads are daemons, so none keeps the process alive.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Seat:
         """Suspend the caller and go on here."""
         pool = self.pool
         me = pool.running
-        if me.ident != _real.get_ident():
+        if me.ident != _real.get_ident():  # an abandoned task came back
+            if self is pool.root:
+                return
             _park_for_ever()
         pool.running = self
         try:
@@ -81,8 +83,8 @@ class RootSeat(Seat):
         """Wait for the end of the execution, or until the running task is given up."""
         while not self._woken():
             gave_up = self.pool.gave_up
-            if gave_up is not None and not self.baton.acquire(blocking=False):
-                gave_up()
+            # The task may have handed over since: its baton then lies here, and nobody is given up.
+            if gave_up is not None and (self.baton.acquire(blocking=False) or gave_up()):
                 break
         self.pool.set_running(self)
 
@@ -148,15 +150,15 @@ class Carrier(Seat):
 class Pool:
     """The threads of one execution at a time; the same interface as the greenlet pool's.
 
-    `gave_up`, once set (by the watchdog of blocked calls), is called on the root in place of
-    waiting any longer for the running task.
+    `gave_up`, once set (by the watchdog of blocked calls), is called on the root while it waits; if
+    it says True, the running task is no longer waited for.
     """
 
     def __init__(self) -> None:
         self.root = RootSeat(self)
         self.running: Seat = self.root
         self.execution: Execution | None = None
-        self.gave_up: Callable[[], None] | None = None
+        self.gave_up: Callable[[], bool] | None = None
         self.abandoned: list[Carrier] = []
 
     def set_running(self, seat: Seat) -> None:
