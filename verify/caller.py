@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from traces.token import Token
+
+
+CHECKED = "__stage3_checked__"
+"""A function with this attribute checks its own body: `verify.interleavings` sets it."""
 
 
 @dataclass
 class Caller:
-    """A test under way: `command` is what repeats it with a token behind, `replay` the token asked for."""
+    """A test under way: `command` says what repeats it, a token behind; `replay` is the token asked for."""
 
-    command: str
+    command: Callable[[], str]
     replay: Token | None = None
     used: bool = False
 

@@ -20,7 +20,7 @@ from verify import program as programs
 from verify import report
 from verify._real import perf_counter
 from verify.abc import CheckFailed, CheckInconclusive, UsageError
-from verify.caller import caller
+from verify.caller import CHECKED, caller
 from verify.explore import Exploration, Replayed, Verdict, explore
 from verify.explore import replay as run_again
 from verify.leaving import LeftTheTest, passing_on
@@ -119,6 +119,7 @@ def interleavings(
             body = functools.partial(test, *args, **kwargs)
             _check(_program(body, _name(test), packages, settings), plan, replay)
 
+        setattr(checked, CHECKED, True)
         return checked
 
     return decorate
@@ -145,7 +146,7 @@ def _check(program: Program, plan: Plan, given: str | None) -> Exploration:
     def closing(trace: Trace) -> list[str]:
         text = tokens.encode(tokens.from_trace(trace))
         if asked is not None:
-            return [f"replay: {asked.command} {text}"]
+            return [f"replay: {asked.command()} {text}"]
         name = program.target.rpartition(":")[2].rpartition(".")[2]
         packages = program.options.get("packages", "").split()
         scope = f", packages={packages!r}" if packages else ""
@@ -201,8 +202,13 @@ def _replay(program: Program, token: tokens.Token, closing: Closing) -> Explorat
 def likely_cause() -> str:
     """Say what usually decides outside the schedule, and whether the hash seed may be it."""
     text = "likely cause: something outside the schedule decides (wall clock, files, state kept between runs"
-    if os.environ.get("PYTHONHASHSEED", "random") in {"", "random"}:
+    if hash_seed_is_random():
         return (
             f"{text}, or the order of sets of strings: PYTHONHASHSEED is not set here; set it to 0)"
         )
     return f"{text})"
+
+
+def hash_seed_is_random() -> bool:
+    """Say whether sets of strings have another order in each process; it cannot be set in one that runs."""
+    return os.environ.get("PYTHONHASHSEED", "random") in {"", "random"}

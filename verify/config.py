@@ -9,7 +9,7 @@ means sixty seconds. Without a file, or without the table, there are no defaults
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,21 +100,21 @@ def load(file: Path) -> Config:
         raise UsageError(f"{file} is no TOML: {error}; correct it") from None
     tool = tables.get("tool", {})
     table = tool.get("stage3", {}) if isinstance(tool, dict) else {}
-    return parse(table, file)
-
-
-def parse(table: object, file: Path) -> Config:
-    """Return the defaults in `table`, the content of `[tool.stage3]` in `file`."""
     where = f"{file}: [tool.stage3]"
     if not isinstance(table, dict):
         raise UsageError(f"{where} is {table!r}; make it a table")
+    found = parse(table, where)
+    return found if found.output is None else replace(found, output=file.parent / found.output)
+
+
+def parse(table: Mapping[str, object], where: str) -> Config:
+    """Return the defaults in `table`; `where` is what an error calls the place it stands in."""
     values: dict[str, object] = {}
     for key, value in table.items():
         if key not in _KEYS:
             raise UsageError(f"{where} has no key {key!r}; it has: {', '.join(_KEYS)}")
         take, wanted = _KEYS[key]
-        taken = take(value)
-        if taken is None:
+        values[key] = take(value)
+        if values[key] is None:
             raise UsageError(f"{where} {key} is {value!r}; give {wanted}")
-        values[key] = file.parent / taken if isinstance(taken, Path) else taken
     return Config(**values)  # type: ignore[arg-type] # each was made by its own row of the table

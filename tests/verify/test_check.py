@@ -142,7 +142,7 @@ def test_check_in_a_check() -> None:
 
 def test_caller_replays_and_names_its_command() -> None:
     """Inside a test under way the report ends with the test's own command, and its token is taken."""
-    under_way = Caller("pytest t.py::test --replay")
+    under_way = Caller(lambda: "pytest t.py::test --replay")
     reset = caller.set(under_way)
     try:
         last = failure_of(zoo.abba, executions=50).splitlines()[-1]
@@ -215,7 +215,7 @@ def test_decorator_raises() -> None:
 def test_import_loads_nothing() -> None:
     """Importing the package or the plugin loads neither greenlet nor bytecode; a name used later does."""
     script = (
-        "import sys, verify\n"
+        "import sys, verify, verify.pytest_plugin\n"
         "assert not {'greenlet', 'bytecode', 'verify.explore'} & set(sys.modules)\n"
         "import verify.explore, verify.check\n"
         "from verify import explore, check\n"

@@ -1,0 +1,133 @@
+"""Runs one pytest test under control: what the plugin loads when the first test asks for it.
+
+Promises: options win over the marker, the marker over `[tool.stage3]`. A trace of each failure is
+written, whole or not at all, into `stage3-out` of the directory pytest was started in (or where
+`output` says), and named with the line that replays it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from traces import store
+from traces.text import replay_line
+from verify import config as files
+from verify import program as programs
+from verify.abc import UsageError
+from verify.check import Plan, conduct, hash_seed_is_random
+from verify.pytest_plugin import MARKER, shown_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from traces.schema import Trace
+    from traces.token import Token
+    from verify.config import Config
+    from verify.program import Body, Program
+
+DEFAULTS = pytest.StashKey["Config"]()
+NOTE = (
+    "note:   the hash seed differs from process to process here; if the replay diverges, set PYTHONHASHSEED=0 "
+    "and find the schedule again"
+)
+
+
+def defaults(config: pytest.Config) -> Config:
+    """Return what `[tool.stage3]` sets, read once."""
+    if DEFAULTS not in config.stash:
+        ini = config.inipath
+        file = ini if ini is not None and ini.name == files.FILE else config.rootpath / files.FILE
+        config.stash[DEFAULTS] = files.load(file) if file.is_file() else files.Config()
+    return config.stash[DEFAULTS]
+
+
+def marked(item: pytest.Function) -> Config:
+    """Return what the test's marker sets."""
+    mark = item.get_closest_marker(MARKER)
+    if mark is None:
+        return files.Config()
+    where = f"{item.nodeid}: @pytest.mark.{MARKER}"
+    if mark.args:
+        raise UsageError(f"{where} takes no positional arguments; say {MARKER}(executions=500)")
+    given = dict(mark.kwargs)
+    if isinstance(given.get("packages"), tuple):
+        given["packages"] = list(given["packages"])
+    return files.parse(given, where)
+
+
+def plan_of(item: pytest.Function) -> Plan:
+    """Return how the test is to be searched."""
+    mark, file = marked(item), defaults(item.config)
+    count: int | None = item.config.getoption("interleavings")
+    seed: int | None = item.config.getoption("interleavings_seed")
+    executions, seconds = next(
+        (
+            budget
+            for budget in (
+                (count, None),
+                (mark.executions, mark.seconds),
+                (file.executions, file.seconds),
+            )
+            if budget != (None, None)
+        ),
+        (None, None),
+    )
+    seeds = [value for value in (seed, mark.seed, file.seed) if value is not None]
+    strategy = mark.strategy or file.strategy or "random"
+    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0)
+
+
+def program_of(item: pytest.Function) -> Program:
+    """Return the test as a program: its body with its fixture values, its module and the packages in scope."""
+    packages = marked(item).packages or defaults(item.config).packages
+    names = item._fixtureinfo.argnames  # noqa: SLF001 - as pytest's own pytest_pyfunc_call does
+    values = {name: item.funcargs[name] for name in names if name in item.funcargs}
+    body = functools.partial(item.obj, **values)
+    return programs.of_code(body, item.nodeid, packages, file=str(item.path))
+
+
+def run(item: pytest.Function, token: Token | None) -> None:
+    """Explore the test, or replay `token` on it; a failure is raised with its report."""
+    __tracebackhide__ = True
+    try:
+        plan, program = plan_of(item), program_of(item)
+        output = defaults(item.config).output
+        program = replace(program, body=with_fresh_output(program.body))
+        state = conduct(program, plan, functools.partial(_closing, item, output), token)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    item.user_properties.append(("stage3", f"{state.verdict}: {state.executions:,} executions"))
+
+
+def with_fresh_output(body: Body) -> Body:
+    """Return `body` such that what pytest captures is emptied first: a failure shows the output of its own run."""
+    streams = [
+        stream
+        for stream in (sys.stdout, sys.stderr)
+        if isinstance(stream, io.TextIOWrapper) and type(stream).__module__ == "_pytest.capture"
+    ]
+
+    def run() -> None:
+        for stream in streams:
+            if stream.tell():
+                stream.seek(0)
+                stream.truncate()
+        body()
+
+    return run
+
+
+def _closing(item: pytest.Function, output: Path | None, trace: Trace) -> list[str]:
+    here = item.config.invocation_params.dir
+    file = store.save(trace, output or here / store.DIRECTORY, kind="pytest")
+    shown = os.path.relpath(file, here)
+    typed = replace(trace, program=replace(trace.program, target=shown_id(item)))
+    lines = [f"trace:  stage3 trace show {shown}", replay_line(typed, shown)]
+    return [NOTE, *lines] if hash_seed_is_random() else lines

@@ -1,0 +1,213 @@
+"""The pytest plugin: a marker, a few options, and the report as a section of the failure.
+
+Promises: a suite that uses none of it pays for nothing (the controlled runtime is loaded when the
+first test asks for it). A marked test's body runs once per execution, under control, with the
+fixture values of that test; set-up and tear-down run once, outside. The token of a failure is tied
+to the test's node id, the text of its module, and the packages named. `--replay` takes one test and
+runs that one schedule; a token that is not this test's is a usage error (exit code 4).
+Does not do: `unittest.TestCase` methods and coroutines (refused, with what to do instead).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import unittest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from verify.abc import CheckError, UsageError
+from verify.caller import CHECKED, Caller, caller
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from traces.token import Token
+
+MARKER = "interleavings"
+SECTION = "stage3 schedule"
+DESCRIPTION = (
+    f"{MARKER}(executions=1000, seconds=None, strategy='random', seed=0, packages=()): "
+    "check the test under many thread interleavings (stage3)"
+)
+REPLAY = pytest.StashKey["Token"]()
+OURS = pytest.StashKey[bool]()
+"""Set on a test that the plugin itself has run, or is to replay, under control."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("stage3", "thread interleavings (stage3)")
+    group.addoption(
+        "--interleavings",
+        type=_positive,
+        metavar="N",
+        help=f"run every test marked `{MARKER}` under N interleavings",
+    )
+    group.addoption(
+        "--interleavings-all",
+        action="store_true",
+        help="run every test function that way, marked or not",
+    )
+    group.addoption(
+        "--interleavings-seed", type=int, metavar="SEED", help="seed of the search (default 0)"
+    )
+    group.addoption(
+        "--replay",
+        metavar="TOKEN",
+        help="run the one schedule that a failure printed (s3:1:..., or its trace file) on the test named",
+    )
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text[:12]) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; read the token."""
+    config.addinivalue_line("markers", DESCRIPTION)
+    given = config.getoption("replay")
+    if given is None:
+        return
+    config.stash[REPLAY] = _token(given)
+    if config.pluginmanager.hasplugin("xdist"):
+        config.option.dist = "no"  # one schedule of one test needs no workers
+        config.option.tx = []
+
+
+def _token(given: str) -> Token:
+    from traces import store, token  # noqa: PLC0415 - only a replay needs it
+    from traces.errors import InputError  # noqa: PLC0415
+
+    try:
+        if not given.startswith("s3:") and Path(given).is_file():
+            return token.from_trace(store.load(Path(given)))
+        return token.decode(given)
+    except InputError as error:
+        raise pytest.UsageError(f"--replay: {error}") from None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to replay on several tests, or on a marked one that the token does not belong to."""
+    token = session.config.stash.get(REPLAY, None)
+    if token is None or not session.items:
+        return
+    if len(session.items) > 1:
+        raise pytest.UsageError(
+            f"--replay runs one schedule of one test, and {len(session.items)} are selected; "
+            "name the test: pytest path::test --replay TOKEN"
+        )
+    item = session.items[0]
+    if not isinstance(item, pytest.Function) or not _eligible(item):
+        return
+    from verify import program as programs  # noqa: PLC0415 - only a replay needs it
+    from verify import pytest_checks  # noqa: PLC0415
+
+    try:
+        program = pytest_checks.program_of(item)
+        marked = item.get_closest_marker(MARKER) is not None
+        if marked or program.digest == token.program_digest:
+            programs.refuse_other(program, token)
+            item.stash[OURS] = True
+    except UsageError as error:
+        raise pytest.UsageError(f"--replay: {error}") from None
+
+
+def _eligible(item: pytest.Function) -> bool:
+    """Say whether the plugin can run a test under control: a plain function that does not do so itself."""
+    function: object = item.obj
+    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+        return False
+    if getattr(function, CHECKED, False) or getattr(function, "is_hypothesis_test", False):
+        return False
+    import inspect  # noqa: PLC0415 - only tests that may be controlled need it
+
+    return not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Let a test that calls `verify.check` itself know how it is repeated."""
+    token = item.config.stash.get(REPLAY, None)
+    under_way = Caller(lambda: f"pytest {shlex.quote(shown_id(item))} --replay", token)
+    reset = caller.set(under_way)
+    try:
+        yield
+    finally:
+        caller.reset(reset)
+    if token is not None and not under_way.used and OURS not in item.stash:
+        pytest.exit(
+            f"--replay: no check in {item.nodeid} takes this token; it belongs to another test or "
+            "another text of this one: run the test without --replay to find a schedule anew",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+
+
+def shown_id(item: pytest.Item) -> str:
+    """Return the node id as it is typed in the directory pytest was started in."""
+    root, here = item.config.rootpath, item.config.invocation_params.dir
+    if root == here:
+        return item.nodeid
+    file, colons, rest = item.nodeid.partition("::")
+    return f"{os.path.relpath(root / file, here)}{colons}{rest}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test under control if it is marked, or every test is asked for, or it is to be replayed."""
+    __tracebackhide__ = True
+    marked = pyfuncitem.get_closest_marker(MARKER) is not None
+    if not marked and not pyfuncitem.config.getoption("interleavings_all"):
+        if OURS not in pyfuncitem.stash:
+            return None
+    elif not _eligible(pyfuncitem):
+        if marked:
+            pytest.fail(f"{pyfuncitem.nodeid}: {_REFUSED}", pytrace=False)
+        return None
+    from verify import pytest_checks  # noqa: PLC0415 - loads the controlled runtime
+
+    pyfuncitem.stash[OURS] = True
+    pytest_checks.run(pyfuncitem, pyfuncitem.config.stash.get(REPLAY, None))
+    return True
+
+
+_REFUSED = (
+    f"the marker `{MARKER}` runs plain test functions; a coroutine, a hypothesis test or one decorated "
+    "with verify.interleavings is none: call verify.check(function) in the test instead"
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse the marker where it would be overlooked."""
+    cls = getattr(item, "cls", None)
+    if cls is not None and issubclass(cls, unittest.TestCase) and item.get_closest_marker(MARKER):
+        pytest.fail(
+            f"{item.nodeid}: unittest runs its methods itself; decorate the method with "
+            "@verify.interleavings(...) instead of the marker",
+            pytrace=False,
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show a failed check's report as a section of its own, and its headline as the failure."""
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, CheckError) and report.failed:
+        if OURS in item.stash:
+            # Nothing of the test's stands between pytest and the check: a traceback would show only us.
+            brief: BaseException = pytest.fail.Exception(error.headline, pytrace=False)
+        else:
+            brief = type(error)(error.headline, error.headline)
+        info = pytest.ExceptionInfo.from_exception(brief.with_traceback(error.__traceback__))
+        report.longrepr = item.repr_failure(info)
+        report.sections.append((SECTION, str(error)))
+    return report
