@@ -255,7 +255,8 @@ class Settings:
     `max_steps`: operations until the fair suffix starts. `fair_steps`: operations it may take to
     end. `max_jumps`: backward jumps a task may make without an operation. `clock_tick`: virtual
     seconds one clock read takes. `link_bytes_per_s`: byte rate of in-memory sockets (0: no time
-    passes). `socket_buffer`: bytes a socket buffers.
+    passes). `socket_buffer`: bytes a socket buffers. `seed_random`: where the program imports `random`,
+    `uuid` or `secrets`, seed them from the schedule.
     """
 
     max_steps: int = 20_000
@@ -265,6 +266,7 @@ class Settings:
     link_bytes_per_s: float = 0.0
     socket_buffer: int = 65_536
     granularity: str = "sync"
+    seed_random: bool = True
 
 
 def name_of(target: object) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 OK, FOUND, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 4
 DEFAULT_EXECUTIONS = 1000
+RUN_TWICE = 20
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -74,6 +75,15 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         help="also part of the program under test",
     )
     parser.add_argument("--first", action="store_true", help="stop at the first find")
+    parser.add_argument(
+        "--check-determinism",
+        type=positive,
+        nargs="?",
+        const=RUN_TWICE,
+        default=0,
+        metavar="N",
+        help=f"run the first N schedules (default {RUN_TWICE}) twice and name the first operation that differs",
+    )
     _backend(parser)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
@@ -138,6 +148,7 @@ def run_explore(args: argparse.Namespace) -> int:
             progress=progress,
             backend=args.backend,
             on_hang=_give_up,
+            check_determinism=args.check_determinism,
         )
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)

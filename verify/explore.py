@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from traces import token as tokens
 from verify import _real
 from verify.abc import ScheduleMismatchError, name_of
+from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
 from verify.session import GREENLETS, THREADS, Outcome, Session
 from verify.strategies.replay import Replay
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from traces.schema import Trace
-    from verify.abc import ExecutionView, Finding, TaskView
+    from verify.abc import Detector, ExecutionView, Finding, TaskView
     from verify.program import Program
     from verify.strategies import NamedStrategy
 
@@ -117,11 +118,13 @@ def explore(
     progress: Progress | None = None,
     backend: str = GREENLETS,
     on_hang: Callable[[str], None] = print_hang,
+    check_determinism: int = 0,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
     `backend` is "greenlets" (fast) or "threads" (an OS thread a task: for code that needs its own).
-    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt.
+    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. The first
+    `check_determinism` schedules are run twice; the search stops where two runs differ.
     """
     state = Exploration(program, strategy.name, strategy.seed)
     watching = program.detectors()
@@ -131,9 +134,9 @@ def explore(
             if not strategy.new_execution():
                 state.exhausted = True
                 break
-            outcome = session.run(strategy, watching)
-            if outcome.abort is not None:
-                state.diverged = _why(outcome.abort)
+            twice = state.executions < check_determinism
+            outcome = (_run_twice if twice else _run)(session, strategy, watching, state)
+            if state.diverged:
                 break
             state.executions += 1
             state.steps += outcome.steps
@@ -153,6 +156,25 @@ def explore(
             _record(session, group, strategy)
     state.worth = strategy.worth(state.executions)
     return state
+
+
+def _run(
+    session: Session, strategy: NamedStrategy, watching: Sequence[Detector], state: Exploration
+) -> Outcome:
+    outcome = session.run(strategy, watching)
+    if outcome.abort is not None:
+        state.diverged = _why(outcome.abort)
+    return outcome
+
+
+def _run_twice(
+    session: Session, strategy: NamedStrategy, watching: Sequence[Detector], state: Exploration
+) -> Outcome:
+    log = Log()
+    outcome = _run(session, strategy, [log, *watching], state)
+    if not state.diverged:
+        state.diverged = str(second_run(session, outcome, log) or "")
+    return outcome
 
 
 def _why(abort: BaseException, kind: str = "") -> str:

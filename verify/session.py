@@ -16,7 +16,9 @@ from verify.abc import UsageError
 from verify.instrument import counted_loops
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
+from verify.runtime.carriers import quiet_endings
 from verify.runtime.execution import Execution
+from verify.seeding import Seeding
 from verify.watchdog import Watchdog, print_hang
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Session:
         self.runs = 0
         self.pool = greenlets.Pool()
         self.watchdog = Watchdog(on_hang)
+        self.seeding = Seeding(program)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -75,6 +78,8 @@ class Session:
                 gc.disable()
                 stack.callback(gc.enable)
                 stack.callback(gc.unfreeze)
+            stack.enter_context(self.seeding)
+            stack.enter_context(quiet_endings())
             self.watchdog.start()
             stack.callback(self.watchdog.stop)
             self.stack = stack.pop_all()
@@ -112,11 +117,12 @@ class Session:
             record_sites=record_sites,
             on_stop=on_stop,
         )
+        body = self.seeding.body_of(execution)
         if threads:
             with os_threads.one_core():
-                execution.run(self.program.body)
+                execution.run(body)
         else:
-            execution.run(self.program.body)
+            execution.run(body)
         if isinstance(execution.abort, KeyboardInterrupt | UsageError):
             raise execution.abort
         return Outcome(

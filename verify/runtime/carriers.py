@@ -7,10 +7,13 @@ looks like are decided in `verify.runtime.execution`, so one token replays on ev
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from verify.runtime.execution import Execution
     from verify.runtime.task import Task
 
@@ -63,3 +66,24 @@ def first_context(task: Task) -> Context | None:
     """
     inherits = getattr(sys.flags, "thread_inherit_context", False)
     return copy_context() if task.index == 0 or inherits else None
+
+
+@contextmanager
+def quiet_endings() -> Iterator[None]:
+    """Say nothing of finalizers that end because their task is taken down; everything else is told as before.
+
+    A finalizer (`__del__`, a weak reference's callback) runs where its task drops the last reference:
+    with collections put off until after the execution, that place is a function of the schedule. Its
+    operations are operations of that task, and replay like any other.
+    """
+    before = sys.unraisablehook
+
+    def told(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, Killed):
+            before(unraisable)
+
+    sys.unraisablehook = told
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

@@ -169,7 +169,10 @@ class Execution(EnabledTasks):
         if self.unfinished == 0 or self.stopping:
             self.root.switch()
             return
-        self.next_after(task)
+        try:
+            self.next_after(task)
+        except BaseException as exception:  # noqa: BLE001 - a schedule that does not fit: no task is left to raise it in
+            self.stop_with(exception)
 
     def _end_task(self, task: Task) -> None:
         task.done = True
