@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stress.cli import main
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(kind: str) -> list[tuple[str, str]]:
+def blocks(kind: str) -> list[ParameterSet]:
     return [
-        (page.name, body)
+        pytest.param(page.name, body, id=f"{page.name}-{place}")
         for page in PAGES
-        for what, body in BLOCK.findall(page.read_text())
+        for place, (what, body) in enumerate(BLOCK.findall(page.read_text()), 1)
         if what == kind
     ]
 
@@ -34,7 +38,7 @@ def shown_in(printed: list[str], shown: list[str]) -> str:
     return ""
 
 
-@pytest.mark.parametrize(("page", "body"), blocks("python"), ids=lambda value: value[:20])
+@pytest.mark.parametrize(("page", "body"), blocks("python"))
 def test_python_blocks(page: str, body: str) -> None:
     """A Python block runs; the README's first is the example file without its docstring."""
     exec(compile(body, page, "exec"), {"__name__": "docs"})  # noqa: S102 - our own pages
@@ -43,7 +47,7 @@ def test_python_blocks(page: str, body: str) -> None:
         assert (ROOT / "examples" / "bank.py").read_text().endswith(body)
 
 
-@pytest.mark.parametrize(("page", "body"), blocks("console"), ids=lambda value: value[:20])
+@pytest.mark.parametrize(("page", "body"), blocks("console"))
 def test_console_blocks(
     page: str, body: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

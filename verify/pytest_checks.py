@@ -22,7 +22,7 @@ from verify import config as files
 from verify import program as programs
 from verify.abc import UsageError
 from verify.check import Plan, conduct, hash_seed_is_random
-from verify.pytest_plugin import MARKER, shown_id
+from verify.pytest_plugin import DEFAULTS, MARKER, shown_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from verify.config import Config
     from verify.program import Body, Program
 
-DEFAULTS = pytest.StashKey["Config"]()
 NOTE = (
     "note:   the hash seed differs from process to process here; if the replay diverges, set PYTHONHASHSEED=0 "
     "and find the schedule again"
@@ -40,12 +39,8 @@ NOTE = (
 
 
 def defaults(config: pytest.Config) -> Config:
-    """Return what `[tool.stage3]` sets, read once."""
-    if DEFAULTS not in config.stash:
-        ini = config.inipath
-        file = ini if ini is not None and ini.name == files.FILE else config.rootpath / files.FILE
-        config.stash[DEFAULTS] = files.load(file) if file.is_file() else files.Config()
-    return config.stash[DEFAULTS]
+    """Return what `[tool.stage3]` sets."""
+    return config.stash.get(DEFAULTS, files.Config())
 
 
 def marked(item: pytest.Function) -> Config:

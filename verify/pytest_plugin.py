@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from traces.token import Token
+    from verify.config import Config
 
 MARKER = "interleavings"
 SECTION = "stage3 schedule"
@@ -33,7 +34,9 @@ DESCRIPTION = (
     f"{MARKER}(executions=1000, seconds=None, strategy='random', seed=0, packages=()): "
     "check the test under many thread interleavings (stage3)"
 )
-REPLAY = pytest.StashKey["Token"]()
+TABLE = b"tool.stage3"
+DEFAULTS: pytest.StashKey[Config] = pytest.StashKey()
+REPLAY: pytest.StashKey[Token] = pytest.StashKey()
 OURS = pytest.StashKey[bool]()
 """Set on a test that the plugin itself has run, or is to replay, under control."""
 
@@ -69,8 +72,9 @@ def _positive(text: str) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; read the token."""
+    """Register the marker; read the defaults of pyproject.toml, and the token."""
     config.addinivalue_line("markers", DESCRIPTION)
+    _read_defaults(config)
     given = config.getoption("replay")
     if given is None:
         return
@@ -78,6 +82,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         config.option.dist = "no"  # one schedule of one test needs no workers
         config.option.tx = []
+
+
+def _read_defaults(config: pytest.Config) -> None:
+    ini = config.inipath
+    file = ini if ini is not None and ini.suffix == ".toml" else config.rootpath / "pyproject.toml"
+    try:
+        used = TABLE in file.read_bytes()
+    except OSError:
+        return
+    if used:
+        from verify import config as files  # noqa: PLC0415 - most projects have no such table
+
+        try:
+            config.stash[DEFAULTS] = files.load(file)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def _token(given: str) -> Token:

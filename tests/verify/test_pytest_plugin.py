@@ -231,6 +231,17 @@ def test_precedence(suite: Suite) -> None:
     assert not (suite.directory / "stage3-out").exists()
 
 
+def test_bad_defaults(suite: Suite) -> None:
+    """A bad `[tool.stage3]` is one line and exit code 4, before any test."""
+    (suite.directory / "pyproject.toml").write_text("[tool.pytest]\n[tool.stage3]\nspeed = 5\n")
+
+    result = suite.run("test_bank.py")
+
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    (error,) = [line for line in result.errlines + result.outlines if line.startswith("ERROR: ")]
+    assert "pyproject.toml: [tool.stage3] has no key 'speed'; it has: executions" in error
+
+
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
