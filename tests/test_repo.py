@@ -128,6 +128,7 @@ def test_wheel(tmp_path: Path) -> None:
     assert not [name for name in names if "__pycache__" in name]
     assert f"{info}/licenses/LICENSE" in names
     assert "stage3 = stress.cli:main" in commands
+    assert "stage3 = verify.pytest_plugin" in commands
 
 
 def test_links() -> None:

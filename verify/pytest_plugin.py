@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import unittest
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from verify.abc import CheckError, UsageError
 from verify.caller import CHECKED, Caller, caller
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ def _read_defaults(config: pytest.Config) -> None:
         return
     if used:
         from verify import config as files  # noqa: PLC0415 - most projects have no such table
+        from verify.abc import UsageError  # noqa: PLC0415
 
         try:
             config.stash[DEFAULTS] = files.load(file)
@@ -127,6 +127,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     from verify import program as programs  # noqa: PLC0415 - only a replay needs it
     from verify import pytest_checks  # noqa: PLC0415
+    from verify.abc import UsageError  # noqa: PLC0415
 
     try:
         program = pytest_checks.program_of(item)
@@ -141,13 +142,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _eligible(item: pytest.Function) -> bool:
     """Say whether the plugin can run a test under control: a plain function that does not do so itself."""
     function: object = item.obj
-    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+    if _of_unittest(item):
         return False
     if getattr(function, CHECKED, False) or getattr(function, "is_hypothesis_test", False):
         return False
     import inspect  # noqa: PLC0415 - only tests that may be controlled need it
 
     return not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
+
+
+def _of_unittest(item: pytest.Item) -> bool:
+    cls = getattr(item, "cls", None)
+    unittest = sys.modules.get("unittest")  # where nobody has loaded it there is no TestCase
+    return cls is not None and unittest is not None and issubclass(cls, unittest.TestCase)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -205,8 +212,7 @@ _REFUSED = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse the marker where it would be overlooked."""
-    cls = getattr(item, "cls", None)
-    if cls is not None and issubclass(cls, unittest.TestCase) and item.get_closest_marker(MARKER):
+    if _of_unittest(item) and item.get_closest_marker(MARKER):
         pytest.fail(
             f"{item.nodeid}: unittest runs its methods itself; decorate the method with "
             "@verify.interleavings(...) instead of the marker",
@@ -220,8 +226,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show a failed check's report as a section of its own, and its headline as the failure."""
     report = yield
-    error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, CheckError) and report.failed:
+    if call.excinfo is None or not report.failed or "verify.check" not in sys.modules:
+        return report
+    from verify.abc import CheckError  # noqa: PLC0415 - somebody has checked something
+
+    error = call.excinfo.value
+    if isinstance(error, CheckError):
         if OURS in item.stash:
             # Nothing of the test's stands between pytest and the check: a traceback would show only us.
             brief: BaseException = pytest.fail.Exception(error.headline, pytrace=False)

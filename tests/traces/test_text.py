@@ -145,6 +145,16 @@ def test_replay_line() -> None:
     assert replay_line(deadlock(), "t.json").startswith("replay: stage3 replay accounts:race s3:1:")
 
 
+def test_replay_line_of_a_test() -> None:
+    """A test's trace is replayed by pytest, by token or, where that is long, by file."""
+    trace = deadlock()
+    test = replace(trace, program=replace(trace.program, target="t.py::test_it[a b]"))
+    long = replace(test, schedule=Schedule(tuple(range(600))))
+
+    assert replay_line(test).startswith("replay: pytest 't.py::test_it[a b]' --replay s3:1:")
+    assert "replay: pytest 't.py::test_it[a b]' --replay t.json" == replay_line(long, "t.json")
+
+
 def test_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule too long for any token is replayed from its file."""
     monkeypatch.setattr("traces.token.MOST_CHARACTERS", 10)

@@ -301,6 +301,22 @@ def test_capsys_starts_empty(suite: Suite) -> None:
     suite.run("test_capsys.py").assert_outcomes(passed=1)
 
 
+def test_whole_assertion(suite: Suite) -> None:
+    """What pytest says of a failed assertion, the comparison below it included, is in the report."""
+    suite.pytester.makepyfile(
+        test_lists="""
+        import pytest
+        @pytest.mark.interleavings(executions=2)
+        def test_it():
+            assert [1, 2] == [1, 3]
+        """
+    )
+    out = text(suite.run("test_lists.py"))
+
+    assert "AssertionError in main at test_lists.py:4 test_it: assert [1, 2] == [1, 3]" in out
+    assert "At index 1 diff: 2 != 3" in out
+
+
 def test_inconclusive(suite: Suite) -> None:
     """A test that something outside the schedule decides fails as inconclusive, and says so."""
     suite.pytester.makepyfile(
@@ -354,7 +370,9 @@ def test_unused_costs_nothing(suite: Suite) -> None:
         test_idle="""
         import sys
         def test_it():
-            assert not {"greenlet", "bytecode", "verify.explore", "verify.check"} & set(sys.modules)
+            assert not {"greenlet", "bytecode", "tomllib"} & set(sys.modules)
+            loaded = {name for name in sys.modules if name.startswith("verify")}
+            assert loaded == {"verify", "verify._real", "verify.caller", "verify.pytest_plugin"}
         """
     )
     suite.pytester.runpytest_subprocess(*PLUGIN, "test_idle.py").assert_outcomes(passed=1)

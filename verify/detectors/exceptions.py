@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from verify.abc import ExecutionView, TaskView
 
 
+MOST_LINES = 30  # of an exception's text: pytest's assertions come with a diff
+
+
 class Exceptions(Detector):
     """Turns an exception that leaves a task into a finding."""
 
@@ -39,9 +42,12 @@ class Exceptions(Detector):
             cause="uncaught exception",
             message=f"{kind} in {task.title} at {site}" + (f": {text[0]}" if text else ""),
             key=(kind, site),
-            details=tuple(
-                f"{short(frame.filename)}:{frame.lineno} {frame.name}: {frame.line}"
-                for frame in stack
+            details=(
+                *text[1:MOST_LINES],
+                *(
+                    f"{short(frame.filename)}:{frame.lineno} {frame.name}: {frame.line}"
+                    for frame in stack
+                ),
             ),
             culprits=(task.path,),
         )
