@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,16 +51,23 @@ class Program:
 
     @property
     def digest(self) -> str:
-        """16 hex digits over the target, its options and the text of its files."""
+        """16 hex digits over the target, its options and the text of its files.
+
+        Not over the granularity: schedules carry their own.
+        """
         hasher = hashlib.blake2b(digest_size=8)
         hasher.update(self.target.encode())
-        hasher.update(repr(self.settings).encode())
+        hasher.update(repr(replace(self.settings, granularity="sync")).encode())
         for name, value in sorted(self.options.items()):
             hasher.update(f"\0{name}={value}".encode())
         for name in self.files:
             hasher.update(b"\0" + Path(name).name.encode() + b"\0")
             hasher.update(_text(name))
         return hasher.hexdigest()
+
+    def at(self, granularity: str) -> Program:
+        """Return the same program at another granularity (see `verify.granularity`)."""
+        return replace(self, settings=replace(self.settings, granularity=granularity))
 
 
 def _text(filename: str) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from verify.abc import UsageError
-from verify.instrument import counted_loops
+from verify.accesses_watch import Watch
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
 from verify.runtime.carriers import quiet_endings
@@ -35,20 +35,25 @@ GREENLETS, THREADS = BACKENDS = ("greenlets", "threads")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one execution came to. `steps` counts operations, `abort` is an error that is not a finding."""
+    """What one execution came to. `steps` counts operations, `abort` is an error that is not a finding.
+
+    `granularity` is where its scheduling points lay: part of what `choices` mean.
+    """
 
     choices: tuple[int, ...]
     steps: int
     finding: Finding | None
     notes: tuple[Finding, ...]
     abort: BaseException | None
+    granularity: str = "sync"
 
 
 class Session:
     """Runs executions of one program; use as a context manager.
 
     `backend` is who carries the tasks: "greenlets" (fast) or "threads" (an OS thread each).
-    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt.
+    `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. `learn` lets
+    the granularities `access` and `auto` look for pairs; without it those they name are all.
     """
 
     def __init__(
@@ -57,10 +62,12 @@ class Session:
         backend: str = GREENLETS,
         *,
         on_hang: Callable[[str], None] = print_hang,
+        learn: bool = False,
     ) -> None:
         if backend not in BACKENDS:
             raise UsageError(f"no backend {backend!r}; there are: {', '.join(BACKENDS)}")
         self.program = program
+        self.watch = Watch(program.files, program.settings.granularity, learn=learn)
         self.backend = backend
         self.stack = ExitStack()
         self.runs = 0
@@ -71,7 +78,8 @@ class Session:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(patched())
-            stack.enter_context(counted_loops(self.program.files))
+            stack.callback(self.watch.close)
+            self.watch.open()
             if gc.isenabled():
                 gc.collect()
                 gc.freeze()
@@ -109,6 +117,11 @@ class Session:
             gc.collect()
         threads = (backend or self.backend) == THREADS
         pool: Backend = os_threads.Pool() if threads else self.pool
+        watch = self.watch
+        survey = watch.before() if watch.hooked else None
+        granularity = watch.granularity.text
+        if survey is not None:
+            detectors = [*detectors, survey]
         execution = Execution(
             strategy,
             self.program.settings,
@@ -123,6 +136,8 @@ class Session:
                 execution.run(body)
         else:
             execution.run(body)
+        if survey is not None:
+            watch.after()
         if isinstance(execution.abort, KeyboardInterrupt | UsageError):
             raise execution.abort
         return Outcome(
@@ -131,4 +146,5 @@ class Session:
             execution.finding,
             tuple(execution.notes),
             execution.abort,
+            granularity,
         )

@@ -50,7 +50,7 @@ class Execution(EnabledTasks):
     """One run of `body` under `strategy`. Use once."""
 
     __slots__ = (
-        "__weakref__", "abort", "choices", "choose", "current", "detectors", "early",
+        "__weakref__", "abort", "announcing", "choices", "choose", "current", "detectors", "early",
          "endgame", "finding", "labels", "left", "listening", "locks", "max_jumps",
         "notes", "on_stop", "operation_hooks", "os_ident", "pool", "recent", "record_sites", "root",
         "settings", "stopping", "strategy", "tasks", "thread_names",
@@ -98,6 +98,7 @@ class Execution(EnabledTasks):
             d for d in detectors if type(d).operation is not _Base.operation and not d.lazy
         ]
         self.listening = bool(self.operation_hooks)
+        self.announcing = False
 
     # --- running
 
@@ -382,10 +383,12 @@ class Execution(EnabledTasks):
     def announce(self, me: Task) -> None:
         """Tell the listening detectors that `me`'s operation takes effect now."""
         op, target = me.op, me.target
+        self.announcing = True  # what an invariant reads is no access of the task's
         for detector in self.operation_hooks:
             found = detector.operation(self, me, op, target)
             if found is not None:
                 self.note_or_report(found)
+        self.announcing = False
 
     def result(self, me: Task, *, result: bool) -> None:
         """Tell the listening detectors how an operation that may fail ended."""

@@ -1,0 +1,273 @@
+"""Shared accesses as operations: what the hooks in rewritten code do.
+
+Promises: `touch` and its kin stand directly before the access they speak of and have no effect on
+the program but a scheduling point. A site that is not armed costs one call and one comparison. Objects are
+named by the task that made the first armed access to them, their kind and a counter
+(`main/1:Account#1.balance`), never by `id()`; an object that dies gives its number up to nobody. A
+thread that no execution controls, and an invariant that is looked at, pass through.
+
+Assumes one execution at a time. Which sites are armed is decided between executions (`arm`), from
+the pairs of the granularity: the class of the object (for a cell `cell`, for a global its module)
+and the name of the attribute or variable; `[]` behind the name is the container it held.
+Does not see: what C code does to an object, iteration after its start, `vars()` and `setattr`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from verify.api import Access
+from verify.granularity import covers
+from verify.runtime import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.accesses_survey import Survey
+    from verify.runtime.execution import Execution
+    from verify.runtime.task import Task
+
+CONTAINERS = (list, dict, set, deque, bytearray)
+_PLAIN = frozenset({str, bytes, int, float, complex, bool, tuple, frozenset, range, type(None)})
+_OWN = ("verify.", "traces.")
+
+UNSEEN, OTHER, WANTED = 0, 1, 2
+"""What a site knows of a class: never looked at, of interest to a survey alone, or a scheduling point."""
+
+
+class Site:
+    """One access in the program's code: `op` on `field`; `kind` where the code alone tells it, else "".
+
+    `kinds` is None while no access here is a scheduling point, else what is known of each class.
+    """
+
+    __slots__ = ("field", "kind", "kinds", "op", "pairs", "slot")
+
+    def __init__(self, op: str, field: str, kind: str = "") -> None:
+        self.op = op
+        self.field = field
+        self.kind = kind
+        self.kinds: dict[type, int] | None = None
+        self.pairs: frozenset[str] = frozenset()
+        # What tells accesses to one object apart: a container is one, whatever it is held by.
+        self.slot = "[]" if field.endswith("[]") else field
+
+    def wants(self, thing: object) -> bool:
+        """Say whether the access to `thing` is a scheduling point."""
+        return covers(self.pairs, f"{self.kind or kind_of(thing)}.{self.field}")
+
+
+class Global:
+    """Stands for one rebindable global: `kind` is its module."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+class Shared:
+    """What one execution knows of one object: its name once it has one, and its parts."""
+
+    __slots__ = ("base", "history", "keep", "parts")
+
+    def __init__(self, keep: object) -> None:
+        self.keep = keep
+        self.base = ""
+        self.parts: dict[str, Access] = {}
+        self.history: dict[str, dict[tuple[int, bool, frozenset[int], str], int]] = {}
+
+
+class Run:
+    """The accesses of one execution. `feasible` says whether a stock build could switch at the pending access."""
+
+    __slots__ = (
+        "armed", "counts", "feasible", "infeasible", "labelling", "polled", "quiet", "shared", "survey",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.armed: object = None
+        self.begin(None, labelling=False)
+
+    def begin(self, survey: Survey | None, *, labelling: bool) -> None:
+        """Forget the last execution."""
+        self.shared: dict[int, Shared] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        self.survey = survey
+        self.labelling = labelling
+        self.polled: set[int] = set()
+        self.feasible = True
+        self.infeasible: list[str] = []
+        self.quiet = False
+
+    def entry(self, thing: object) -> Shared:
+        """Return what is known of `thing`, which stays itself for as long as it is known."""
+        key = id(thing)
+        entry = self.shared.get(key)
+        if entry is None:
+            table = self.shared
+            try:
+                keep: object = weakref.ref(thing, lambda _: table.pop(key, None))
+            except TypeError:
+                keep = thing
+            entry = table[key] = Shared(keep)
+        return entry
+
+    def name(self, me: Task, entry: Shared, thing: object, site: Site) -> Access:
+        """Name the part of `thing` that `site` is about."""
+        if not entry.base:
+            kind = site.kind or kind_of(thing)
+            if isinstance(thing, Global | ModuleType | type):
+                entry.base = kind
+            else:
+                key = me.path, kind
+                self.counts[key] = count = self.counts.get(key, 0) + 1
+                entry.base = f"{me.path}:{kind}#{count}"
+        slot = site.slot
+        text = entry.base if slot == "[]" else f"{entry.base}.{slot}"
+        entry.parts[slot] = target = Access(text, 0, 0)
+        return target
+
+
+run = Run()
+
+
+def kind_of(thing: object) -> str:
+    """Return what an object's accesses are grouped by: its class; a class and a module are their own."""
+    if isinstance(thing, type):
+        return thing.__name__
+    if isinstance(thing, ModuleType):
+        return thing.__name__.rpartition(".")[2]
+    return type(thing).__name__
+
+
+def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], everything: bool) -> None:  # noqa: FBT001
+    """Make the accesses to `pairs` scheduling points; `everything` lets a survey see all others too."""
+    wanted = (owner, sites, pairs, everything)
+    if wanted == run.armed:
+        return
+    run.armed = wanted
+    fields = {pair.partition(".")[2] for pair in pairs}
+    live = everything or "*" in pairs or "*" in fields
+    for site in sites:
+        site.pairs = pairs
+        site.kinds = {} if live or site.field in fields else None
+
+
+def touch(thing: object, site: Site) -> None:
+    """Stand before a read or write of a part of `thing`."""
+    if site.kinds is not None:
+        _touched(thing, site)
+
+
+def touch_receiver(method: object, site: Site) -> None:
+    """Stand before the call of a container's bound method."""
+    if site.kinds is not None:
+        thing = getattr(method, "__self__", None)
+        if isinstance(thing, CONTAINERS):
+            _touched(thing, site)
+
+
+def touch_container(thing: object, site: Site) -> None:
+    """Stand before an operation that touches `thing` if it is a container."""
+    if site.kinds is not None and isinstance(thing, CONTAINERS):
+        _touched(thing, site)
+
+
+def _touched(thing: object, site: Site) -> None:
+    kinds = site.kinds
+    if kinds is None:
+        return
+    verdict = kinds.get(type(thing))
+    if verdict is None:
+        verdict = _judge(thing, site, kinds)
+    if verdict < WANTED and (verdict == UNSEEN or run.survey is None):
+        return
+    execution = current.controlled()
+    if execution is None or execution.announcing:
+        return
+    me = execution.current
+    if me is None or me.done:
+        return
+    entry = run.shared.get(id(thing))
+    if entry is None:
+        entry = run.entry(thing)
+    if run.survey is not None:
+        run.survey.see(execution, me, entry, site, site.kind or kind_of(thing))
+    if verdict == WANTED:
+        _point(execution, me, entry.parts.get(site.slot) or run.name(me, entry, thing, site), site)
+
+
+def _point(execution: Execution, me: Task, target: Access, site: Site) -> None:
+    if run.labelling:
+        _label_step(execution, me, site, target)
+    else:
+        execution.point(me, site.op, target)
+
+
+def _judge(thing: object, site: Site, kinds: dict[type, int]) -> int:
+    kind = type(thing)
+    if kind in _PLAIN or (kind is not Global and kind.__module__.startswith(_OWN)):
+        verdict = UNSEEN
+    else:
+        verdict = WANTED if site.wants(thing) else OTHER
+    if not isinstance(thing, ModuleType | type):
+        kinds[kind] = verdict
+    return verdict
+
+
+def _label_step(execution: Execution, me: Task, site: Site, target: Access) -> None:
+    # A stock build polls between operations only at entries, backward jumps and ends of calls. An
+    # operation of a model is a call, so after one a switch was possible; after an access, only if
+    # this task polled since.
+    feasible = me.op not in {"read", "write"} or me.index in run.polled
+    run.polled.discard(me.index)
+    run.feasible = feasible
+    before = len(execution.choices)
+    execution.point(me, site.op, target)
+    run.feasible = True
+    choices = execution.choices
+    if not feasible and len(choices) > before and choices[before]:
+        run.infeasible.append(execution.site_of(me))
+
+
+def poll(site: str) -> None:
+    """Stand where stock CPython can hand over, as a scheduling point (granularity `gil`)."""
+    execution = current.controlled()
+    if execution is None or execution.announcing:
+        return
+    me = execution.current
+    if me is not None:
+        execution.point(me, "poll", site)
+
+
+def poll_unless_quiet(site: str) -> None:
+    """Stand behind a call that may have been one after which CPython does not poll."""
+    if run.quiet:
+        run.quiet = False
+    else:
+        poll(site)
+
+
+def note_callable(function: object) -> None:
+    """Remember whether the call that comes now is one of `len` or `list.append`."""
+    run.quiet = function is len or type(getattr(function, "__self__", None)) is list
+
+
+def note_poll(site: str) -> None:
+    """Remember that the running task passed a place where stock CPython can hand over."""
+    del site
+    execution = current.execution
+    if execution is not None and execution.current is not None:
+        run.polled.add(execution.current.index)
+
+
+def note_poll_unless_quiet(site: str) -> None:
+    """Remember it of a call that may have been one of `len` or `list.append`."""
+    if run.quiet:
+        run.quiet = False
+    else:
+        note_poll(site)
