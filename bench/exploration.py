@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from verify import RandomWalk, _real
 from verify.program import Program, load, of
-from verify.session import Session
+from verify.session import GREENLETS, THREADS, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,11 +71,12 @@ def _together(*bodies: Callable[[], object]) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One program of the table: `aim` is executions/s and steps/s, or nothing."""
+    """One program of the table: `aim` is executions/s and steps/s, or nothing; `backend` carries the tasks."""
 
     title: str
     program: Program
     aim: str = ""
+    backend: str = GREENLETS
 
 
 def rows() -> list[Row]:
@@ -83,6 +84,7 @@ def rows() -> list[Row]:
     scenario = "stress.migration.scenarios:"
     table = [
         Row("2 threads x 3 lock sections", of(sections), ">= 20,000 and >= 400,000"),
+        Row("the same on OS threads", of(sections), backend=THREADS),
         Row("AB-BA", of(abba)),
         Row("5 philosophers", of(philosophers)),
         Row("migration, 16 pages, 2 vCPUs", load(f"{scenario}migration?vcpus=2"), ">= 100"),
@@ -94,11 +96,11 @@ def rows() -> list[Row]:
     return table
 
 
-def measure(program: Program, seconds: float) -> tuple[float, float]:
+def measure(program: Program, seconds: float, backend: str = GREENLETS) -> tuple[float, float]:
     """Return executions/s and steps/s of one round."""
     strategy = RandomWalk(1)
     detectors = program.detectors()
-    with Session(program) as session:
+    with Session(program, backend) as session:
         for _ in range(5):
             strategy.new_execution()
             session.run(strategy, detectors)
@@ -122,7 +124,7 @@ def main() -> None:
     found: list[list[tuple[float, float]]] = [[] for _ in table]
     for _ in range(args.rounds):
         for row, results in zip(table, found, strict=True):
-            results.append(measure(row.program, args.seconds))
+            results.append(measure(row.program, args.seconds, row.backend))
     print(f"{'program':32} {'executions/s':>30} {'steps/s':>34}  aim")
     for row, results in zip(table, found, strict=True):
         print(
