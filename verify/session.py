@@ -8,7 +8,7 @@ a finalizer never runs in whichever task happened to allocate.
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -90,6 +90,8 @@ class Session:
             stack.enter_context(quiet_endings())
             self.watchdog.start()
             stack.callback(self.watchdog.stop)
+            if self.backend == THREADS:
+                stack.enter_context(os_threads.one_core())
             self.stack = stack.pop_all()
         return self
 
@@ -131,10 +133,8 @@ class Session:
             on_stop=on_stop,
         )
         body = self.seeding.body_of(execution)
-        if threads:
-            with os_threads.one_core():
-                execution.run(body)
-        else:
+        # A session on OS threads is pinned as a whole: moving to one core costs as much as a short run.
+        with os_threads.one_core() if threads and self.backend != THREADS else nullcontext():
             execution.run(body)
         if survey is not None:
             watch.after()
