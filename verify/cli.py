@@ -24,6 +24,7 @@ from verify import report
 from verify.abc import UsageError
 from verify.config import Config, find
 from verify.explore import Exploration, explore, replay
+from verify.granularity import MODES
 from verify.session import BACKENDS, GREENLETS
 from verify.strategies import PCT, STRATEGIES
 
@@ -73,6 +74,11 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="also part of the program under test",
+    )
+    parser.add_argument(
+        "--granularity",
+        choices=MODES,
+        help="where scheduling points lie (default: what the target asks for, else auto)",
     )
     parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument(
@@ -135,7 +141,7 @@ def run_explore(args: argparse.Namespace) -> int:
     """Explore, report, and return the exit code."""
     try:
         fill_in(args, find(Path.cwd()))
-        program = programs.load(args.target, args.package)
+        program = programs.load(args.target, args.package).by_default(args.granularity)
         strategy = _strategy(args)
         executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
         progress = None if args.json or not sys.stderr.isatty() else _progress
@@ -214,6 +220,7 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "steps": state.steps,
         "seconds": round(state.seconds, 3),
         "worth": state.worth,
+        "granularity": state.granularity,
         "diverged": state.diverged,
         "groups": [_group_json(group, files[key]) for key, group in state.groups.items()],
         "notes": [_group_json(group, "") for group in state.notes.values()],
@@ -232,6 +239,8 @@ def _group_json(group: Group, file: str) -> dict[str, object]:
         "trace": file,
         "not_reproduced": group.wrong,
         "held": group.held,
+        "granularity": group.granularity,
+        "build": group.build,
     }
 
 

@@ -9,12 +9,12 @@ spent is a budget, not a proof.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from traces import token as tokens
-from verify import _real
+from verify import _real, builds
 from verify.abc import ScheduleMismatchError, name_of
 from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
@@ -51,7 +51,8 @@ class Group:
 
     `first` is the number of the execution that found it (from 1) and `first_s` the seconds since
     the start; `wrong` says why its replay is not to be trusted, if so; `held` says whether its
-    schedule fails on OS threads too ("" where nothing was run again).
+    schedule fails on OS threads too ("" where nothing was run again). `granularity` is part of what
+    `choices` mean; `build` says which builds of Python can show it.
     """
 
     finding: Finding
@@ -63,6 +64,8 @@ class Group:
     token: str = ""
     wrong: str = ""
     held: str = ""
+    granularity: str = "sync"
+    build: str = ""
 
     @property
     def doubt(self) -> str:
@@ -85,6 +88,7 @@ class Exploration:
     diverged: str = ""
     exhausted: bool = False
     worth: str = ""
+    granularity: str = "sync"
 
     @property
     def verdict(self) -> Verdict:
@@ -129,10 +133,12 @@ def explore(
     state = Exploration(program, strategy.name, strategy.seed)
     watching = program.detectors()
     start = told = _real.perf_counter()
-    with Session(program, backend, on_hang=on_hang) as session:
+    with Session(program, backend, on_hang=on_hang, learn=True) as session:
+        asked = session.watch.granularity
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
-                state.exhausted = True
+                # Pairs learned on the way change the tree: what was walked is not all of the last one.
+                state.exhausted = session.watch.granularity == asked
                 break
             twice = state.executions < check_determinism
             outcome = (_run_twice if twice else _run)(session, strategy, watching, state)
@@ -152,6 +158,7 @@ def explore(
                 told = now
                 progress(state)
         state.seconds = _real.perf_counter() - start
+        state.granularity = session.watch.granularity.text
         for group in state.groups.values():
             _record(session, group, strategy)
     state.worth = strategy.worth(state.executions)
@@ -173,7 +180,8 @@ def _run_twice(
     log = Log()
     outcome = _run(session, strategy, [log, *watching], state)
     if not state.diverged:
-        state.diverged = str(second_run(session, outcome, log) or "")
+        with session.at(outcome.granularity):
+            state.diverged = str(second_run(session, outcome, log) or "")
     return outcome
 
 
@@ -201,12 +209,22 @@ def _count(
     key = (finding.cause, *finding.key)
     group = table.get(key)
     if group is None:
-        table[key] = Group(finding, outcome.choices, number, seconds)
+        table[key] = Group(
+            finding, outcome.choices, number, seconds, granularity=outcome.granularity
+        )
     else:
         group.count += 1
 
 
 def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
+    group.build, group.choices = builds.judge(
+        session, group.finding, group.choices, group.granularity, group.first
+    )
+    with session.at(group.granularity):
+        _record_here(session, group, strategy)
+
+
+def _record_here(session: Session, group: Group, strategy: NamedStrategy) -> None:
     program = session.program
     recorder = Recorder()
     replay = Replay(group.choices)
@@ -216,9 +234,10 @@ def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
     group.wrong = _difference(group, outcome)
     if group.wrong or outcome.finding is None:
         return
-    group.finding = outcome.finding
+    details = (*outcome.finding.details, f"build: {group.build}")
+    group.finding = replace(outcome.finding, details=details)
     origin = Origin(strategy.name, strategy.seed)
-    group.trace = trace_of(program, recorder, group.choices, outcome.finding, origin)
+    group.trace = trace_of(program, recorder, group.choices, group.finding, origin)
     group.token = tokens.encode(tokens.from_trace(group.trace))
     group.held = _on_threads(session, group, group.trace)
 
@@ -355,6 +374,7 @@ def replay(
     on_hang: Callable[[str], None] = print_hang,
 ) -> list[Replayed]:
     """Replay `token` on `program` `times` times, the first of them recorded in full; on either backend."""
+    program = program.at(token.granularity)
     replayer = Replayer(program, token, trace=trace)
     with Session(program, backend, on_hang=on_hang) as session:
         return [replayer.once(session, record=not at) for at in range(times)]

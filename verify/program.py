@@ -39,7 +39,8 @@ ATTRIBUTE = "__stage3_scenario__"
 class Program:
     """A target with its scope. `files` are the absolute source files whose loops are counted and text is digested.
 
-    `settings` and `detectors` are what the target asked for (`scenario`), or the defaults.
+    `settings` and `detectors` are what the target asked for (`scenario`), or the defaults; `asked`
+    says that it did.
     """
 
     target: str
@@ -48,6 +49,7 @@ class Program:
     options: Mapping[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     detectors: MakeDetectors = field(default=default_detectors, repr=False)
+    asked: bool = False
 
     @property
     def digest(self) -> str:
@@ -64,6 +66,12 @@ class Program:
             hasher.update(b"\0" + Path(name).name.encode() + b"\0")
             hasher.update(_text(name))
         return hasher.hexdigest()
+
+    def by_default(self, granularity: str | None = None) -> Program:
+        """Return the same program at the granularity given; else at what it asked for; else at `auto`."""
+        if granularity is None and self.asked:
+            return self
+        return self.at(granularity or "auto")
 
     def at(self, granularity: str) -> Program:
         """Return the same program at another granularity (see `verify.granularity`)."""
@@ -192,6 +200,7 @@ def of(
     """Make a program of a callable and the arguments it is to get."""
     module_name = getattr(body, "__module__", "") or ""
     target = target or f"{module_name}:{getattr(body, '__qualname__', type(body).__name__)}"
+    known = hasattr(body, ATTRIBUTE)
     asked = getattr(body, ATTRIBUTE, None) or Scenario()
     if not isinstance(asked, Scenario):
         raise UsageError(
@@ -201,7 +210,7 @@ def of(
     files = scope("" if asked.packages else module_name, wanted)
     bound = partial(body, **arguments) if arguments else body
     options = {"packages": " ".join(packages)} if packages else {}
-    return Program(target, bound, files, options, asked.settings, asked.detectors)
+    return Program(target, bound, files, options, asked.settings, asked.detectors, known)
 
 
 def scope(module_name: str, packages: Sequence[str] = ()) -> tuple[str, ...]:
@@ -231,13 +240,16 @@ def of_code(
     alone and in its suite.
     """
     code = inspect.unwrap(_function_in(body))
+    known = hasattr(code, ATTRIBUTE)
     asked = getattr(code, ATTRIBUTE, None) or Scenario()
     if file is None:
         file = getattr(getattr(code, "__code__", None), "co_filename", None)
     own = {file} if file and Path(file).is_file() else set()
     files = own.union(*map(sources, (*asked.packages, *packages)))
     options = {"packages": " ".join(packages)} if packages else {}
-    return Program(target, body, tuple(sorted(files)), options, asked.settings, asked.detectors)
+    return Program(
+        target, body, tuple(sorted(files)), options, asked.settings, asked.detectors, known
+    )
 
 
 def _function_in(body: Body) -> Body:

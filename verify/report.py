@@ -25,6 +25,8 @@ def summary(state: Exploration) -> str:
         f"{state.verdict}: {state.program.target}",
         f"  {budget} ({rate:,.0f} executions/s), strategy {state.strategy}, seed {state.seed}",
     ]
+    if state.granularity != "sync":
+        lines.append(f"  scheduling points: {points(state.granularity)}")
     if state.diverged:
         lines.append(f"  stopped: {state.diverged}")
     lines += [f"  {headline(group, state.executions)}" for group in state.groups.values()]
@@ -36,6 +38,14 @@ def summary(state: Exploration) -> str:
     return "\n".join(lines)
 
 
+def points(granularity: str) -> str:
+    """Return where scheduling points lay, in words."""
+    mode, _, pairs = granularity.partition("+")
+    if not pairs:
+        return f"granularity {mode}" + (", no shared accesses found" if mode == "access" else "")
+    return f"granularity {mode}: operations, and accesses to {pairs.replace(',', ', ')}"
+
+
 def headline(group: Group, executions: int) -> str:
     """Return one line on a group of findings."""
     share = 100.0 * group.count / executions if executions else 0.0
@@ -45,7 +55,7 @@ def headline(group: Group, executions: int) -> str:
     )
     if group.wrong:
         return f"{text} NOT REPRODUCED: {group.wrong}"
-    return f"{text} {group.held}" if group.held else text
+    return "; ".join(part for part in (f"{text} {group.held}".rstrip(), group.build) if part)
 
 
 def failure(group: Group, file: str = "", closing: Sequence[str] = ()) -> str:

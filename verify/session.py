@@ -8,7 +8,7 @@ a finalizer never runs in whichever task happened to allocate.
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +22,7 @@ from verify.seeding import Seeding
 from verify.watchdog import Watchdog, print_hang
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from verify.abc import Detector, Finding, Strategy
@@ -102,6 +102,20 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.stack.close()
+
+    @contextmanager
+    def at(self, granularity: str, *, labelling: bool = False) -> Iterator[None]:
+        """Run at `granularity`, learning nothing, for the length of a `with` block.
+
+        `labelling` also keeps track of where a stock build could have switched.
+        """
+        program = self.program
+        self.program = program.at(granularity)
+        try:
+            with self.watch.held(granularity, labelling=labelling):
+                yield
+        finally:
+            self.program = program
 
     def run(
         self,
