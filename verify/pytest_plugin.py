@@ -33,7 +33,8 @@ DESCRIPTION = (
     f"{MARKER}(executions=1000, seconds=None, strategy='random', seed=0, packages=()): "
     "check the test under many thread interleavings (stage3)"
 )
-TABLE = b"tool.stage3"
+FILE = "pyproject.toml"
+TABLE = b"stage3"  # a file without this word has no such table
 DEFAULTS: pytest.StashKey[Config] = pytest.StashKey()
 REPLAY: pytest.StashKey[Token] = pytest.StashKey()
 OURS = pytest.StashKey[bool]()
@@ -85,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _read_defaults(config: pytest.Config) -> None:
     ini = config.inipath
-    file = ini if ini is not None and ini.suffix == ".toml" else config.rootpath / "pyproject.toml"
+    file = ini if ini is not None and ini.name == FILE else config.rootpath / FILE
     try:
         used = TABLE in file.read_bytes()
     except OSError:
