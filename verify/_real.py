@@ -18,7 +18,7 @@ import time
 allocate_lock = _thread.allocate_lock
 get_ident = _thread.get_ident
 start_new_thread = _thread.start_new_thread
-RLock = threading.RLock
+RLock = _thread.RLock
 Thread = threading.Thread
 current_thread = threading.current_thread
 main_thread = threading.main_thread

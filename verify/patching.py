@@ -10,6 +10,7 @@ before the check (they stay real).
 
 from __future__ import annotations
 
+import _thread
 import queue
 import selectors
 import socket
@@ -49,6 +50,9 @@ def method_rows() -> list[Patch]:
     for module in (threads, events, conditions, semaphores, queues, times):
         out += module.rows()
     out += [
+        Patch(_thread, "allocate_lock", Lock),
+        Patch(_thread, "allocate", Lock),
+        Patch(_thread, "RLock", RLock),
         Patch(threading, "Lock", Lock),
         Patch(threading, "_allocate_lock", Lock),
         Patch(threading, "RLock", RLock),

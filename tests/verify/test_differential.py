@@ -46,16 +46,24 @@ def run(make: Callable[[], object], operations: list[Operation]) -> list[Outcome
     return outcomes
 
 
-def controlled(make: Callable[[], object], operations: list[Operation]) -> list[Outcome]:
-    """Do the same inside a check."""
-    outcomes: list[Outcome] = []
-    program = of(lambda: outcomes.extend(run(make, operations)))
-    with Session(program) as session:
+class Model:
+    """Runs operations inside a check; one session serves all of a test's sequences."""
+
+    def __init__(self) -> None:
+        self.job: Callable[[], object] = list
+        self.program = of(lambda: self.job())
+
+    def run(
+        self, session: Session, make: Callable[[], object], operations: list[Operation]
+    ) -> list[Outcome]:
+        """Do in a controlled task what `run` does."""
+        outcomes: list[Outcome] = []
+        self.job = lambda: outcomes.extend(run(make, operations))
         strategy = RandomWalk(0)
         strategy.new_execution()
-        outcome = session.run(strategy, program.detectors())
-    assert outcome.finding is None, outcome.finding
-    return outcomes
+        outcome = session.run(strategy, self.program.detectors())
+        assert outcome.finding is None, outcome.finding
+        return outcomes
 
 
 LOCK = [
@@ -127,12 +135,16 @@ def test_same_outcomes(name: str) -> None:
     """Every drawn sequence of operations has the outcomes of the real object."""
     make, operations = CASES[name]
 
-    @settings(max_examples=25)
-    @given(st.lists(st.sampled_from(operations), max_size=12))
-    def check(sequence: list[Operation]) -> None:
-        assert run(make, sequence) == controlled(make, sequence)
+    model = Model()
 
-    check()
+    with Session(model.program) as session:
+
+        @settings(max_examples=60)
+        @given(st.lists(st.sampled_from(operations), max_size=12))
+        def check(sequence: list[Operation]) -> None:
+            assert run(make, sequence) == model.run(session, make, sequence)
+
+        check()
 
 
 @pytest.mark.parametrize(

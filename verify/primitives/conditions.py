@@ -157,7 +157,6 @@ def rows() -> list[Patch]:
     out: list[Patch] = []
     for name, model in (
         ("__init__", _init), ("wait", _wait), ("notify", _notify), ("notify_all", _notify_all),
-        ("notifyAll", _notify_all),
     ):  # fmt: skip
         method(threading.Condition, name, model, out)
     return out

@@ -70,7 +70,7 @@ def rows() -> list[Patch]:
     """Return the patches for `threading.Event`."""
     out: list[Patch] = []
     for name, model in (
-        ("__init__", _init), ("is_set", _is_set), ("isSet", _is_set), ("set", _set), ("clear", _clear), ("wait", _wait),
+        ("__init__", _init), ("is_set", _is_set),  ("set", _set), ("clear", _clear), ("wait", _wait),
     ):  # fmt: skip
         method(threading.Event, name, model, out)
     return out

@@ -8,7 +8,9 @@ once; one taken by `acquire()` may be somebody's signal.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Protocol, Self
+from weakref import ref
 
 from verify import _real
 from verify.runtime import current
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from verify.runtime.execution import Execution
     from verify.runtime.task import Task
+
+
+TIMEOUT_MAX = threading.TIMEOUT_MAX
 
 
 class RLockLike(Protocol):
@@ -46,7 +51,7 @@ def seconds(blocking: bool, timeout: float | None) -> float | None:
     """Turn acquire()'s two arguments into seconds to wait (None: for ever), with CPython's errors."""
     if timeout is None or timeout == -1:
         return None if blocking else 0.0
-    if not blocking or timeout < 0:
+    if not blocking or timeout < 0 or timeout > TIMEOUT_MAX:
         # The real lock knows the words of this version.
         _real.allocate_lock().acquire(blocking, timeout)
     return timeout
@@ -74,7 +79,7 @@ class Lock(Holdable):
         super().adopt(execution)
         self.gate = Gate(execution, self, is_open=True)
         self.holder = None
-        execution.locks.append(self)
+        execution.locks.append(ref(self))
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; return whether it was taken."""
@@ -177,7 +182,8 @@ class Lock(Holdable):
         self.release()
 
     def __repr__(self) -> str:
-        return f"<{'unlocked' if self.gate.open else 'locked'} {self.title}>"
+        state = "unlocked" if self.gate.open else "locked"
+        return f"<{state} threading.Lock object {self.title} at {id(self):#x}>"
 
 
 class RLock(Holdable):
@@ -203,7 +209,7 @@ class RLock(Holdable):
         self.gate.firm = True
         self.holder = None
         self.count = 0
-        execution.locks.append(self)
+        execution.locks.append(ref(self))
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, again if the caller holds it already; return whether it was taken."""
@@ -278,6 +284,19 @@ class RLock(Holdable):
         execution = current.execution
         return execution is not None and self.holder is execution.current
 
+    def _recursion_count(self) -> int:
+        return self.count if self._is_owned() else 0
+
+    def _release_save(self) -> int:
+        execution = current.execution
+        if execution is None or execution.current is None or not self._is_owned():
+            raise RuntimeError("cannot release un-acquired lock")
+        return self.free_all(execution.current)
+
+    def _acquire_restore(self, saved: int) -> None:
+        self.acquire()
+        self.count = saved
+
     def __enter__(self) -> bool:
         return self.acquire()
 
@@ -290,7 +309,8 @@ class RLock(Holdable):
         self.release()
 
     def __repr__(self) -> str:
-        return f"<{'unlocked' if self.gate.open else 'locked'} {self.title} count={self.count}>"
+        state = "unlocked" if self.gate.open else "locked"
+        return f"<{state} threading.RLock object {self.title} count={self.count} at {id(self):#x}>"
 
 
 class AdoptedLock(Lock):

@@ -82,6 +82,7 @@ def function(owner: object, name: str, model: Model, rows: list[Patch]) -> None:
         return model(execution, execution.current, *args, **kwargs)
 
     patched.__name__ = name
+    patched.__module__ = getattr(original, "__module__", None) or __name__
     patched.__doc__ = original.__doc__
     rows.append(Patch(owner, name, patched))
 

@@ -7,6 +7,7 @@ unchanged.
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 TASK = "_stage3_task"
+
+
+def newname(template: str) -> str:
+    """Return a default thread name; `threading` counts, and its counter starts anew in every execution."""
+    number: int = vars(threading)["_counter"]()
+    return template % number
 
 
 class _Started:
@@ -38,23 +45,26 @@ class _Started:
         self.flag = True
 
 
-class _Ended:
-    """What CPython asks about a thread once the check is over: it has ended (3.13's handle; `_is_stopped` before)."""
+class _Handle:
+    """What CPython 3.13 asks about a thread (before: `_is_stopped`): nothing to wait for outside the check."""
 
-    __slots__ = ()
+    __slots__ = ("attributes",)
 
     ident = 0
+
+    def __init__(self, attributes: dict[str, object]) -> None:
+        self.attributes = attributes
 
     def join(self, timeout: float = -1) -> None:
         """Return at once."""
 
     def is_done(self) -> bool:
-        """Say that it has ended."""
-        return True
+        """Say whether it has ended."""
+        return bool(self.attributes["_is_stopped"])
 
 
 def _init(  # noqa: PLR0917 - as threading.Thread
-    execution: Execution,
+    _execution: Execution,
     me: Task,
     thread: threading.Thread,
     group: None = None,
@@ -67,17 +77,17 @@ def _init(  # noqa: PLR0917 - as threading.Thread
 ) -> None:
     if group is not None:
         raise AssertionError("group argument must be None for now")
-    if name is None:
-        execution.thread_names += 1
-        name = f"Thread-{execution.thread_names}"
+    if not name:
+        name = newname("Thread-%d")
         if target is not None:
             name = f"{name} ({getattr(target, '__name__', target)})"
     attributes = vars(thread)
     attributes.update(
         _target=target, _name=str(name), _args=args, _kwargs={} if kwargs is None else kwargs,
         _daemonic=me.daemon if daemon is None else daemon, _ident=None, _native_id=None, _initialized=True,
-        _started=_Started(), _is_stopped=True, _stderr=sys.stderr, _tstate_lock=None,
+        _started=_Started(), _is_stopped=False, _stderr=sys.stderr, _tstate_lock=None,
     )  # fmt: skip
+    attributes["_handle"] = _Handle(attributes)
     attributes[TASK] = None
 
 
@@ -92,12 +102,29 @@ def _start(execution: Execution, me: Task, thread: threading.Thread) -> None:
     if attributes[TASK] is not None:
         raise RuntimeError("threads can only be started once")
     execution.point(me, "Thread.start", attributes["_name"])
-    task = execution.spawn(thread.run, attributes["_name"], daemon=bool(attributes["_daemonic"]))
+
+    def body() -> None:
+        try:
+            thread.run()
+        finally:
+            attributes["_is_stopped"] = True
+
+    task = execution.spawn(body, attributes["_name"], daemon=bool(attributes["_daemonic"]))
     task.thread = thread
+    task.excepthook = lambda error: _call_excepthook(thread, error)
     attributes[TASK] = task
     attributes["_ident"] = task.ident
     attributes["_native_id"] = task.ident
     attributes["_started"].set()
+
+
+def _call_excepthook(thread: threading.Thread, error: BaseException) -> None:
+    """Do with an exception that no detector takes for a finding what CPython does."""
+    details = threading.ExceptHookArgs((type(error), error, error.__traceback__, thread))
+    try:
+        threading.excepthook(details)
+    except Exception:  # noqa: BLE001 - a hook that fails must not end the check
+        sys.excepthook(*sys.exc_info())
 
 
 def _join(
@@ -134,11 +161,11 @@ class MainThread(threading.Thread):
     def __init__(self, task: Task) -> None:
         vars(self).update(
             _target=None, _name="MainThread", _args=(), _kwargs={}, _daemonic=False, _ident=task.ident,
-            _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=True, _stderr=sys.stderr,
-            _tstate_lock=None,
-        _os_thread_handle=_Ended(),
+            _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=False, _stderr=sys.stderr,
+            _tstate_lock=None
         )  # fmt: skip
         vars(self)["_started"].set()
+        vars(self)["_handle"] = _Handle(vars(self))
         vars(self)[TASK] = task
 
 
@@ -172,6 +199,34 @@ def _active_count(execution: Execution, _me: Task) -> int:
     return sum(not task.done for task in execution.tasks)
 
 
+def _start_new_thread(
+    execution: Execution,
+    me: Task,
+    function: Model,
+    args: tuple[object, ...],
+    kwargs: dict[str, object] | None = None,
+) -> int:
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+    title = getattr(function, "__name__", "thread")
+    execution.point(me, "Thread.start", title)
+    task = execution.spawn(lambda: function(*args, **(kwargs or {})), title, daemon=True)
+    return task.ident
+
+
+def _next_name(execution: Execution, _me: Task) -> int:
+    execution.thread_names += 1
+    return execution.thread_names
+
+
+def _count(execution: Execution, _me: Task) -> int:
+    return sum(not task.done for task in execution.tasks[1:])
+
+
 METHODS: tuple[tuple[str, Model], ...] = (
     ("__init__", _init),
     ("start", _start),
@@ -180,13 +235,21 @@ METHODS: tuple[tuple[str, Model], ...] = (
 )
 FUNCTIONS: tuple[tuple[str, Model], ...] = (
     ("current_thread", _current_thread),
-    ("currentThread", _current_thread),
     ("main_thread", _main_thread),
     ("get_ident", _get_ident),
     ("get_native_id", _get_ident),
     ("enumerate", _enumerate),
     ("active_count", _active_count),
-    ("activeCount", _active_count),
+    ("_counter", _next_name),
+)
+
+
+LOW_LEVEL: tuple[tuple[str, Model], ...] = (
+    ("start_new_thread", _start_new_thread),
+    ("start_new", _start_new_thread),
+    ("get_ident", _get_ident),
+    ("get_native_id", _get_ident),
+    ("_count", _count),
 )
 
 
@@ -197,4 +260,6 @@ def rows() -> list[Patch]:
         method(threading.Thread, name, model, out)
     for name, model in FUNCTIONS:
         function(threading, name, model, out)
+    for name, model in LOW_LEVEL:
+        function(_thread, name, model, out)
     return out

@@ -35,6 +35,7 @@ from verify.sites import assigned_name, site_of_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+    from weakref import ReferenceType
 
     from verify.abc import Detector, Strategy, TaskView
     from verify.runtime.carriers import Backend
@@ -87,7 +88,7 @@ class Execution(EnabledTasks):
         self.unfinished = 0
         self.early = 0
         self.thread_names = 0
-        self.locks: list[Holdable] = []
+        self.locks: list[ReferenceType[Holdable]] = []
         self.finding: Finding | None = None
         self.notes: list[Finding] = []
         self.abort: BaseException | None = None
@@ -178,6 +179,7 @@ class Execution(EnabledTasks):
     def _end_task(self, task: Task) -> None:
         task.done = True
         task.op = "finished"
+        task.body = _ended  # what the thread referred to can go now
         if not task.daemon:
             self.unfinished -= 1
         if not self.stopping:
@@ -199,10 +201,14 @@ class Execution(EnabledTasks):
             if found is not None:
                 self.report(found)
                 return True
+        if task.excepthook is not None:
+            task.excepthook(exception)
+            task.excepthook = None
         return False
 
     def _take_down(self) -> None:
         self.choose = self._refuse
+        self.left = 1 << 60  # a dying task's operations are not counted
         for task in self.tasks:
             if not task.done:
                 self.current = task
@@ -508,7 +514,8 @@ class Execution(EnabledTasks):
 
     def held_by(self, task: TaskView) -> list[Holdable]:
         """Return the locks that `task` holds, in creation order."""
-        return [lock for lock in self.locks if lock.holder is task]
+        alive = (reference() for reference in self.locks)
+        return [lock for lock in alive if lock is not None and lock.holder is task]
 
     def waits_for(self, task: TaskView) -> tuple[object, Task | None] | None:
         """Return what `task` is blocked on and who alone could open it."""
@@ -535,3 +542,7 @@ class Execution(EnabledTasks):
         if label:
             self.labels[label] = count = self.labels.get(label, 0) + 1
             named.label = label if count == 1 else f"{label}#{count}"
+
+
+def _ended() -> object:
+    raise AssertionError("internal error in stage3: a task was run again after its end")

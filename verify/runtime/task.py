@@ -31,6 +31,7 @@ class Task:
         "daemon",
         "deadline",
         "done",
+        "excepthook",
         "exception",
         "finished",
         "gate",
@@ -75,6 +76,7 @@ class Task:
         self.kills = 0
         self.ident = 0x5000_0000 + index
         self.exception: BaseException | None = None
+        self.excepthook: Callable[[BaseException], object] | None = None
         self.thread: object = None
         self.worker: object = None
         self.switch: Callable[[], object] = _not_placed

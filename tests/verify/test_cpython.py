@@ -1,0 +1,157 @@
+"""CPython's own tests of `threading` and `queue`, run under the models.
+
+Each test method runs as the main task of one execution, under a strategy that fires a timer only
+when nothing else can go on, as on an idle machine. Left out are tests that need what a check does
+not have, each with its reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import threading
+import unittest
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from verify import Settings
+from verify.detectors import Deadlock, Livelock
+from verify.program import of
+from verify.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.abc import T
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.version_info[:2] != (3, 11),
+        reason="what is left out is listed for CPython 3.11's own tests",
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("test.lock_tests") is None,
+        reason="this Python has no test package",
+    ),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+WORDS = {
+    "fork": "fork", "assert_python": "subprocess", "script_helper": "subprocess", "subprocess": "subprocess",
+    "_testcapi": "thread created in C", "ctypes": "thread created in C", "interpreters": "interpreter shutdown",
+}  # fmt: skip
+"""A test whose source has the word is left out for the reason."""
+
+LEFT_OUT = {
+    "InterruptMainTests": "signals delivered to the real main thread",
+    "ThreadJoinOnShutdown": "interpreter shutdown",
+    "AtexitTests": "interpreter shutdown",
+    "ExceptHookTests.test_custom_excepthook_fail": "reads stderr that the interpreter writes in C",
+    "ExceptHookTests.test_excepthook_thread_None": "reads stderr that the interpreter writes in C",
+    "MiscTestCase.test__all__": "asks for the home module of every name",
+    "ThreadTests.test_disallow_instantiation": "asks for the C type of a lock",
+    "ThreadTests.test_foreign_thread": "thread created in C",
+    "ThreadTests.test_ident_of_no_threading_threads": "thread created in C",
+    "ThreadTests.test_limbo_cleanup": "replaces the private function that makes OS threads",
+    "ThreadTests.test_no_refcycle_through_target": "counts references that last until the execution ends",
+    "ThreadTests.test_shutdown_locks": "reads the private table of shutdown locks",
+    "ThreadTests.test_tstate_lock": "reads the private lock of a thread state",
+}
+
+
+class RunnableFirst:
+    """Whoever ran least recently goes next; timers fire only when nothing else can go on."""
+
+    def __init__(self) -> None:
+        self.last: dict[int, int] = {}
+        self.turn = 0
+
+    def new_execution(self) -> bool:
+        """Allow any number."""
+        return True
+
+    def choose(self, enabled: Sequence[T], current: T) -> T:
+        """Prefer what can go on without a timer."""
+        self.turn += 1
+        self.last[current.index] = self.turn
+        ready = [task for task in enabled if task.runnable] or enabled
+        return min(ready, key=lambda task: self.last.get(task.index, 0))
+
+    def draw(self, bound: int) -> int:
+        """Draw nothing."""
+        return 0
+
+
+def cases(module_name: str) -> list[tuple[Any, str]]:
+    module = importlib.import_module(module_name)
+    classes = [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, unittest.TestCase) and kind.__module__ == module_name
+    ]
+    return [
+        (kind, name)
+        for kind in classes
+        for name in unittest.defaultTestLoader.getTestCaseNames(kind)
+    ]
+
+
+def reason(kind: Any, name: str) -> str:
+    source = inspect.getsource(getattr(kind, name))
+    words = [why for word, why in WORDS.items() if word in source]
+    return (
+        LEFT_OUT.get(kind.__name__)
+        or LEFT_OUT.get(f"{kind.__name__}.{name}")
+        or (words[0] if words else "")
+    )
+
+
+def prepare(kind: Any) -> None:
+    """Point what the class captured at import to the names of now."""
+    for attribute, name in (
+        ("eventtype", "Event"),
+        ("locktype", "RLock" if "RLock" in kind.__name__ else "Lock"),
+    ):
+        if hasattr(kind, attribute):
+            setattr(kind, attribute, staticmethod(getattr(threading, name)))
+    if hasattr(getattr(kind, "queue", None), "Queue"):
+        kind.queue = importlib.import_module("queue")
+
+
+def outcome_of(kind: Any, name: str) -> str:
+    """Run one test method under control; return what went wrong, or nothing."""
+    results: list[unittest.TestResult] = []
+
+    def body() -> None:
+        prepare(kind)
+        result = unittest.TestResult()
+        kind(name).run(result)
+        results.append(result)
+
+    program = replace(of(body), settings=Settings(max_steps=600_000, fair_steps=10))
+    with Session(program) as session:
+        outcome = session.run(RunnableFirst(), [Deadlock(), Livelock()])
+    if outcome.abort is not None or outcome.finding is not None or not results:
+        return f"{outcome.abort or outcome.finding}"
+    bad = results[0].failures + results[0].errors
+    return bad[0][1] if bad else ""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("module", "least"), [("test.test_queue", 54), ("test.test_threading", 145)]
+)
+def test_cpythons_own_tests(module: str, least: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of CPython's tests that a check can run pass; the others are left out by name and reason."""
+    ran = [(kind, name) for kind, name in cases(module) if not reason(kind, name)]
+
+    wrong = {
+        f"{kind.__name__}.{name}": text for kind, name in ran if (text := outcome_of(kind, name))
+    }
+
+    assert {} == wrong
+    assert len(ran) >= least
