@@ -21,10 +21,11 @@ from verify import report
 from verify._real import perf_counter
 from verify.abc import CheckFailed, CheckInconclusive, UsageError
 from verify.caller import CHECKED, caller
-from verify.explore import Exploration, Replayed, Verdict, explore
+from verify.explore import Exploration, Replayed, Verdict, explains_itself, explore
 from verify.explore import replay as run_again
 from verify.leaving import LeftTheTest, passing_on
 from verify.runtime import current
+from verify.session import BACKENDS, GREENLETS
 from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ DEFAULT_EXECUTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to search: budgets (a spent one ends the search), strategy by name, seed."""
+    """How to search: budgets (a spent one ends the search), strategy by name, seed, who carries the tasks."""
 
     executions: int | None = None
     seconds: float | None = None
     strategy: str = "random"
     seed: int = 0
+    backend: str = GREENLETS
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
@@ -57,6 +59,8 @@ class Plan:
         if self.strategy not in STRATEGIES:
             known = ", ".join(sorted(STRATEGIES))
             raise UsageError(f"no strategy {self.strategy!r}; there are: {known}")
+        if self.backend not in BACKENDS:
+            raise UsageError(f"no backend {self.backend!r}; there are: {', '.join(BACKENDS)}")
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
@@ -80,17 +84,19 @@ def check(
     packages: Sequence[str] = (),
     settings: Settings | None = None,
     replay: str | None = None,
+    backend: str = GREENLETS,
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
     The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given).
     `packages` are names of packages that are also under test: their loops are counted, and a
     schedule recorded on one text of them is refused by another. `replay` is a token from a report:
-    that schedule alone is run. Raises `CheckInconclusive` when something outside the schedule
-    decides, `UsageError` for arguments that cannot be used.
+    that schedule alone is run. `backend` is "greenlets", or "threads" for code that needs an OS thread
+    for each task (asyncio loops, extensions bound to a thread). Raises `CheckInconclusive` when
+    something outside the schedule decides, `UsageError` for arguments that cannot be used.
     """
     __tracebackhide__ = True
-    plan = Plan(executions, seconds, strategy, seed)
+    plan = Plan(executions, seconds, strategy, seed, backend)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
 
@@ -104,13 +110,14 @@ def interleavings(
     packages: Sequence[str] = (),
     settings: Settings | None = None,
     replay: str | None = None,
+    backend: str = GREENLETS,
 ) -> Callable[[Callable[P, object]], Callable[P, None]]:
     """Make a test function check its body under many interleavings; the arguments are those of `check`.
 
     The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
     same values.
     """
-    plan = Plan(executions, seconds, strategy, seed)
+    plan = Plan(executions, seconds, strategy, seed, backend)
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
         @functools.wraps(test)
@@ -172,25 +179,34 @@ def conduct(
     try:
         if token is not None:
             programs.refuse_other(program, token)
-            return _replay(program, token, closing)
-        state = explore(program, plan.searcher(), executions=plan.budget, seconds=plan.seconds)
+            return _replay(program, token, closing, plan.backend)
+        state = explore(
+            program,
+            plan.searcher(),
+            executions=plan.budget,
+            seconds=plan.seconds,
+            backend=plan.backend,
+        )
     except LeftTheTest as left:
         raise left.original from None
     if state.verdict is Verdict.FOUND:
         raise CheckFailed(report.in_one_line(state), report.whole(state, closing))
     if state.verdict is Verdict.INCONCLUSIVE:
-        text = f"{report.whole(state, closing)}\n\n{likely_cause()}"
+        text = report.whole(state, closing)
+        if not state.explained:
+            text = f"{text}\n\n{likely_cause()}"
         raise CheckInconclusive(report.in_one_line(state), text)
     return state
 
 
-def _replay(program: Program, token: tokens.Token, closing: Closing) -> Exploration:
+def _replay(program: Program, token: tokens.Token, closing: Closing, backend: str) -> Exploration:
     __tracebackhide__ = True
     start = perf_counter()
-    run: Replayed = run_again(program, token)[0]
+    run: Replayed = run_again(program, token, backend=backend)[0]
     if not run.identical:
         headline = f"inconclusive: {program.target} did not follow its schedule: {run.difference}"
-        raise CheckInconclusive(headline, f"{headline}\n{likely_cause()}")
+        text = headline if explains_itself(run.difference) else f"{headline}\n{likely_cause()}"
+        raise CheckInconclusive(headline, text)
     if run.finding is not None and run.trace is not None:
         headline = f"replayed: {run.finding.cause}: {run.finding.message}"
         body = show(run.trace, closing=closing(run.trace)).rstrip()

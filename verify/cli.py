@@ -23,7 +23,7 @@ from verify import program as programs
 from verify import report
 from verify.abc import UsageError
 from verify.config import Config, find
-from verify.explore import Exploration, explore, replay
+from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
 from verify.session import BACKENDS, GREENLETS
 from verify.strategies import PCT, STRATEGIES
@@ -269,9 +269,9 @@ def run_replay(args: argparse.Namespace) -> int:
     if identical < len(runs):
         different = next(run for run in runs if not run.identical)
         print(different.difference)
-        if different.difference.startswith("divergence"):
-            print("likely cause: something outside the schedule decides "
-                  "(wall clock, files, hash order, state kept between runs)")  # fmt: skip
+        if not explains_itself(different.difference):
+            print("likely cause: something outside the schedule decides (wall clock, files, hash order, state kept "
+                  "between runs); stage3 explore --check-determinism looks for it")  # fmt: skip
         return INCONCLUSIVE
     return FOUND if first.finding is not None else OK
 

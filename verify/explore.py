@@ -102,6 +102,12 @@ class Exploration:
         return Verdict.NOT_FOUND if self.executions else Verdict.INCONCLUSIVE
 
     @property
+    def explained(self) -> bool:
+        """Whether what is inconclusive says its reason itself."""
+        said = [self.diverged, *(group.doubt for group in self.groups.values())]
+        return all(explains_itself(text) for text in said if text)
+
+    @property
     def failing(self) -> int:
         """Return how many executions failed in any way."""
         return sum(group.count for group in self.groups.values())
@@ -110,6 +116,11 @@ class Exploration:
     def exit_code(self) -> int:
         """Return 0, 1 or 4 as the command line promises."""
         return {Verdict.FOUND: 1, Verdict.INCONCLUSIVE: 4}.get(self.verdict, 0)
+
+
+def explains_itself(why: str) -> bool:
+    """Whether a difference names its cause: a blocked call, a run-twice check, a need of OS threads."""
+    return why.startswith(("blocked outside the check", "two runs of one schedule", "did not hold"))
 
 
 def explore(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from verify import RandomWalk, _real, explore, watchdog
+from verify.abc import CheckInconclusive
+from verify.check import check
 from verify.explore import Exploration, Verdict
 from verify.program import of
 from verify.session import BACKENDS, GREENLETS, THREADS, Session
@@ -104,6 +107,26 @@ def test_real_locks(backend: str) -> None:
 
     assert Verdict.INCONCLUSIVE == state.verdict
     assert "blocked outside the check" in state.diverged
+
+
+@pytest.mark.slow
+@both
+def test_long_computations_in_c(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that computes gets more patience, then is named as what it is."""
+    monkeypatch.setattr(watchdog, "BUSY_FACTOR", 2.0)
+    state = run(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000), backend)
+
+    assert Verdict.INCONCLUSIVE == state.verdict
+    assert "it computes in C: give it less to do in a check" in state.diverged
+
+
+@both
+def test_check_says_so(backend: str, pipe: tuple[int, int]) -> None:
+    """`verify.check` raises it as inconclusive, and adds no guess of its own."""
+    with pytest.raises(CheckInconclusive, match="blocked outside the check: main") as raised:
+        check(lambda: os.read(pipe[0], 1), executions=3, backend=backend)
+
+    assert "likely cause" not in str(raised.value)
 
 
 def test_subprocesses() -> None:
