@@ -19,9 +19,11 @@ from collections import deque
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from verify import _real
 from verify.api import Access
 from verify.granularity import covers
 from verify.runtime import current
+from verify.runtime.loops import budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +87,7 @@ class Run:
     """The accesses of one execution. `feasible` says whether a stock build could switch at the pending access."""
 
     __slots__ = (
-        "armed", "counts", "feasible", "infeasible", "labelling", "polled", "quiet", "shared", "survey",
+        "armed", "bare", "counts", "feasible", "infeasible", "labelling", "polled", "quiet", "shared", "survey",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -98,6 +100,7 @@ class Run:
         self.counts: dict[tuple[str, str], int] = {}
         self.survey = survey
         self.labelling = labelling
+        self.bare = survey is None and not labelling
         self.polled: set[int] = set()
         self.feasible = True
         self.infeasible: list[str] = []
@@ -133,6 +136,7 @@ class Run:
 
 
 run = Run()
+_ident = _real.get_ident
 
 
 def kind_of(thing: object) -> str:
@@ -159,7 +163,8 @@ def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], everything:
 
 def touch(thing: object, site: Site) -> None:
     """Stand before a read or write of a part of `thing`."""
-    if site.kinds is not None:
+    kinds = site.kinds
+    if kinds is not None and kinds.get(type(thing), WANTED):
         _touched(thing, site)
 
 
@@ -178,30 +183,35 @@ def touch_container(thing: object, site: Site) -> None:
 
 
 def _touched(thing: object, site: Site) -> None:
+    execution = current.execution
+    if execution is None or execution.announcing or execution.os_ident != _ident():
+        return
     kinds = site.kinds
     if kinds is None:
         return
     verdict = kinds.get(type(thing))
     if verdict is None:
         verdict = _judge(thing, site, kinds)
-    if verdict < WANTED and (verdict == UNSEEN or run.survey is None):
-        return
-    execution = current.controlled()
-    if execution is None or execution.announcing:
-        return
     me = execution.current
-    if me is None or me.done:
+    if verdict == UNSEEN or me is None or me.done:
         return
+    # A step of the only task that can go on, which nobody listens to, is a step to count.
+    if len(execution.enabled) == 1 and run.bare and not execution.listening and execution.left > 0:
+        execution.left -= 1
+        budget.left = execution.max_jumps
+        return
+    _step(execution, me, thing, site, wanted=verdict == WANTED)
+
+
+def _step(execution: Execution, me: Task, thing: object, site: Site, *, wanted: bool) -> None:
     entry = run.shared.get(id(thing))
     if entry is None:
         entry = run.entry(thing)
     if run.survey is not None:
         run.survey.see(execution, me, entry, site, site.kind or kind_of(thing))
-    if verdict == WANTED:
-        _point(execution, me, entry.parts.get(site.slot) or run.name(me, entry, thing, site), site)
-
-
-def _point(execution: Execution, me: Task, target: Access, site: Site) -> None:
+        if not wanted:
+            return
+    target = entry.parts.get(site.slot) or run.name(me, entry, thing, site)
     if run.labelling:
         _label_step(execution, me, site, target)
     else:
@@ -210,10 +220,9 @@ def _point(execution: Execution, me: Task, target: Access, site: Site) -> None:
 
 def _judge(thing: object, site: Site, kinds: dict[type, int]) -> int:
     kind = type(thing)
-    if kind in _PLAIN or (kind is not Global and kind.__module__.startswith(_OWN)):
-        verdict = UNSEEN
-    else:
-        verdict = WANTED if site.wants(thing) else OTHER
+    verdict = UNSEEN
+    if kind is Global or not (kind in _PLAIN or kind.__module__.startswith(_OWN)):
+        verdict = WANTED if site.wants(thing) else (OTHER if run.survey is not None else UNSEEN)
     if not isinstance(thing, ModuleType | type):
         kinds[kind] = verdict
     return verdict

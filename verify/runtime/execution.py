@@ -208,7 +208,7 @@ class Execution(EnabledTasks):
 
     def _take_down(self) -> None:
         self.choose = self._refuse
-        self.left = 1 << 60  # a dying task's operations are not counted
+        left, self.left = self.left, 1 << 60  # a dying task's operations are not counted
         for task in self.tasks:
             if not task.done:
                 self.current = task
@@ -217,6 +217,7 @@ class Execution(EnabledTasks):
                     task,
                 ]  # so that every operation of a dying task asks `_refuse`
                 self.pool.kill(task)
+        self.left = left
 
     def _refuse(self, enabled: Sequence[Task], dying: Task) -> Task:
         del enabled
