@@ -148,7 +148,7 @@ def kind_of(thing: object) -> str:
     return type(thing).__name__
 
 
-def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], everything: bool) -> None:  # noqa: FBT001
+def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], *, everything: bool) -> None:
     """Make the accesses to `pairs` scheduling points; `everything` lets a survey see all others too."""
     wanted = (owner, sites, pairs, everything)
     if wanted == run.armed:

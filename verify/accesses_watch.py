@@ -42,6 +42,7 @@ class Watch:
 
     def close(self) -> None:
         """Give every function its own code back, and keep nothing of the program."""
+        accesses.arm(None, self.instrumented.sites, frozenset(), everything=False)
         self.instrumented.restore()
         accesses.run.begin(None, labelling=False)
 
@@ -63,7 +64,9 @@ class Watch:
         self.surveying = self.learn and (self.quiet < STEADY or self.runs % EVERY == 0)
         survey = self.survey if self.surveying else None
         accesses.run.begin(survey, labelling=self.labelling)
-        accesses.arm(self, self.instrumented.sites, self.granularity.pairs, self.surveying)
+        accesses.arm(
+            self, self.instrumented.sites, self.granularity.pairs, everything=self.surveying
+        )
         return survey
 
     def after(self) -> None:
