@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from verify import RandomWalk, _real
 from verify.program import Program, load, of
-from verify.session import GREENLETS, THREADS, Session
+from verify.runtime.carriers import GREENLETS, THREADS
+from verify.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from verify.explore import Exploration, Replayed, Verdict, explains_itself, expl
 from verify.explore import replay as run_again
 from verify.leaving import LeftTheTest, passing_on
 from verify.runtime import current
-from verify.session import BACKENDS, GREENLETS
+from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _name(fn: Body) -> str:
 
 def _program(fn: Body, target: str, packages: Sequence[str], settings: Settings | None) -> Program:
     program = programs.of_code(fn, target, packages)
-    return program if settings is None else replace(program, settings=settings)
+    return program.by_default() if settings is None else replace(program, settings=settings)
 
 
 def _check(program: Program, plan: Plan, given: str | None) -> Exploration:

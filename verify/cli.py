@@ -25,7 +25,7 @@ from verify.abc import UsageError
 from verify.config import Config, find
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
-from verify.session import BACKENDS, GREENLETS
+from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import PCT, STRATEGIES
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def _backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
-        default=GREENLETS,
-        help="who carries the tasks; threads: an OS thread each (default %(default)s)",
+        help=f"who carries the tasks; threads: an OS thread each (default {GREENLETS})",
     )
 
 
@@ -180,6 +179,7 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
         args.strategy = defaults.strategy or "random"
     if args.seed is None:
         args.seed = defaults.seed or 0
+    args.backend = args.backend or defaults.backend or GREENLETS
     args.package = args.package or list(defaults.packages)
     args.output = args.output or defaults.output or store.DIRECTORY
 
@@ -216,6 +216,7 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "digest": state.program.digest,
         "strategy": state.strategy,
         "seed": state.seed,
+        "backend": state.backend,
         "executions": state.executions,
         "steps": state.steps,
         "seconds": round(state.seconds, 3),
@@ -254,7 +255,7 @@ def run_replay(args: argparse.Namespace) -> int:
             token,
             trace=trace,
             times=args.times,
-            backend=args.backend,
+            backend=args.backend or GREENLETS,
             on_hang=_give_up,
         )
     except (UsageError, InputError) as error:

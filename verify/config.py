@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
+from verify.runtime.carriers import BACKENDS
 from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Config:
     seed: int | None = None
     packages: tuple[str, ...] = ()
     output: Path | None = None
+    backend: str | None = None
 
 
 def _executions(value: object) -> int | None:
@@ -62,6 +64,10 @@ def _importable(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
+def _backend(value: object) -> str | None:
+    return value if isinstance(value, str) and value in BACKENDS else None
+
+
 def _output(value: object) -> Path | None:
     return Path(value) if isinstance(value, str) and value and "\0" not in value else None
 
@@ -72,6 +78,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "strategy": (_strategy, "one of " + ", ".join(f'"{name}"' for name in sorted(STRATEGIES))),
     "seed": (_seed, "a whole number"),
     "packages": (_packages, 'a list of package names, like ["bank"]'),
+    "backend": (_backend, "one of " + ", ".join(f'"{name}"' for name in BACKENDS)),
     "output": (_output, 'a directory, like "stage3-out"'),
 }
 

@@ -18,7 +18,8 @@ from verify import _real, builds
 from verify.abc import ScheduleMismatchError, name_of
 from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
-from verify.session import GREENLETS, THREADS, Outcome, Session
+from verify.runtime.carriers import GREENLETS, THREADS
+from verify.session import Outcome, Session
 from verify.strategies.replay import Replay
 from verify.watchdog import Blocked, print_hang
 
@@ -89,6 +90,7 @@ class Exploration:
     exhausted: bool = False
     worth: str = ""
     granularity: str = "sync"
+    backend: str = GREENLETS
 
     @property
     def verdict(self) -> Verdict:
@@ -141,7 +143,7 @@ def explore(
     `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. The first
     `check_determinism` schedules are run twice; the search stops where two runs differ.
     """
-    state = Exploration(program, strategy.name, strategy.seed)
+    state = Exploration(program, strategy.name, strategy.seed, backend=backend)
     watching = program.detectors()
     start = told = _real.perf_counter()
     with Session(program, backend, on_hang=on_hang, learn=True) as session:

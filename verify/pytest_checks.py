@@ -23,6 +23,7 @@ from verify import program as programs
 from verify.abc import UsageError
 from verify.check import Plan, conduct, hash_seed_is_random
 from verify.pytest_plugin import DEFAULTS, MARKER, shown_id
+from verify.runtime.carriers import GREENLETS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,8 @@ def plan_of(item: pytest.Function) -> Plan:
     )
     seeds = [value for value in (seed, mark.seed, file.seed) if value is not None]
     strategy = mark.strategy or file.strategy or "random"
-    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0)
+    backend = mark.backend or file.backend or GREENLETS
+    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0, backend)
 
 
 def program_of(item: pytest.Function) -> Program:
@@ -85,7 +87,7 @@ def program_of(item: pytest.Function) -> Program:
     names = item._fixtureinfo.argnames  # noqa: SLF001 - as pytest's own pytest_pyfunc_call does
     values = {name: item.funcargs[name] for name in names if name in item.funcargs}
     body = functools.partial(item.obj, **values)
-    return programs.of_code(body, item.nodeid, packages, file=str(item.path))
+    return programs.of_code(body, item.nodeid, packages, file=str(item.path)).by_default()
 
 
 def run(item: pytest.Function, token: Token | None) -> None:

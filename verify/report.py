@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from traces.text import show
 from verify.explore import Verdict
+from verify.runtime.carriers import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ def summary(state: Exploration) -> str:
     budget = f"{state.executions:,} executions, {state.steps:,} steps in {state.seconds:.1f} s"
     lines = [
         f"{state.verdict}: {state.program.target}",
-        f"  {budget} ({rate:,.0f} executions/s), strategy {state.strategy}, seed {state.seed}",
+        f"  {budget} ({rate:,.0f} executions/s), strategy {state.strategy}, seed {state.seed}"
+        + (", on OS threads" if state.backend == THREADS else ""),
     ]
     if state.granularity != "sync":
         lines.append(f"  scheduling points: {points(state.granularity)}")
@@ -62,7 +64,8 @@ def failure(group: Group, file: str = "", closing: Sequence[str] = ()) -> str:
     """Return the whole report of one group: steps by thread, backtraces, replay line (or the `closing` lines)."""
     if group.trace is None:
         return f"{group.finding.cause}: {group.finding.message}\n  no trace: {group.wrong or 'not recorded'}"
-    return show(group.trace, file=file, closing=closing)
+    text = show(group.trace, file=file, closing=closing)
+    return f"NO CERTAIN FIND: {group.doubt}\n{text}" if group.doubt else text
 
 
 def in_one_line(state: Exploration) -> str:

@@ -16,7 +16,7 @@ from verify.abc import UsageError
 from verify.accesses_watch import Watch
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
-from verify.runtime.carriers import quiet_endings
+from verify.runtime.carriers import BACKENDS, GREENLETS, THREADS, quiet_endings
 from verify.runtime.execution import Execution
 from verify.seeding import Seeding
 from verify.watchdog import Watchdog, print_hang
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from verify.runtime.carriers import Backend
 
 COLLECT_EVERY = 64
-GREENLETS, THREADS = BACKENDS = ("greenlets", "threads")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from verify.determinism import Log
 from verify.explore import HELD, Replayer, Verdict
 from verify.program import Program, of
 from verify.record import Origin, Recorder, trace_of
-from verify.session import BACKENDS, GREENLETS, THREADS, Session
+from verify.runtime.carriers import BACKENDS, GREENLETS, THREADS
+from verify.session import Session
 from verify.strategies.replay import Replay
 
 from . import zoo

@@ -20,7 +20,8 @@ from verify.abc import CheckInconclusive
 from verify.check import check
 from verify.explore import Exploration, Verdict
 from verify.program import of
-from verify.session import BACKENDS, GREENLETS, THREADS, Session
+from verify.runtime.carriers import BACKENDS, GREENLETS, THREADS
+from verify.session import Session
 from verify.watchdog import Blocked
 
 from . import zoo

@@ -57,6 +57,14 @@ def test_every_key(tmp_path: Path) -> None:
     assert expected == config.load(file)
 
 
+def test_backend(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file can ask for OS threads; a flag wins."""
+    written(project, '[tool.stage3]\nexecutions = 5\nbackend = "threads"\n')
+
+    assert "threads" == explored(capsys)["backend"]
+    assert "greenlets" == explored(capsys, "--backend", "greenlets")["backend"]
+
+
 def test_nearest_file_above(tmp_path: Path) -> None:
     """The nearest file counts, also from a directory below it; without one there are no defaults."""
     written(tmp_path, "[tool.stage3]\nseed = 3\n")
@@ -78,6 +86,7 @@ def test_nearest_file_above(tmp_path: Path) -> None:
         ('executions = "9"', "executions is '9'; give a whole number above zero"),
         ("seconds = nan", "seconds is nan; give a number above zero"),
         ("seconds = false", "seconds is False; give a number above zero"),
+        ('backend = "fibres"', 'backend is \'fibres\'; give one of "greenlets", "threads"'),
         ('strategy = "luck"', 'strategy is \'luck\'; give one of "pct", "random"'),
         ("seed = 1.5", "seed is 1.5; give a whole number"),
         ('packages = "bank"', "packages is 'bank'; give a list of package names"),

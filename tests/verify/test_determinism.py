@@ -23,8 +23,9 @@ from verify.determinism import Log
 from verify.explore import Verdict
 from verify.primitives.locks import Lock
 from verify.program import Program, of
+from verify.runtime.carriers import BACKENDS, THREADS
 from verify.seeding import SEEDS, uses_random
-from verify.session import BACKENDS, THREADS, Session
+from verify.session import Session
 from verify.strategies.replay import Replay
 
 from . import zoo

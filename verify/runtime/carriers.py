@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 MAX_KILLS = 64
+GREENLETS, THREADS = BACKENDS = ("greenlets", "threads")
 
 
 class Killed(BaseException):
