@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from traces import token as tokens
 from traces.text import show
+from verify import granularity as granularities
 from verify import program as programs
 from verify import report
 from verify._real import perf_counter
@@ -44,13 +45,18 @@ DEFAULT_EXECUTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to search: budgets (a spent one ends the search), strategy by name, seed, who carries the tasks."""
+    """How to search: budgets (a spent one ends the search), strategy by name, seed, who carries the tasks.
+
+    `granularity`, one of `verify.granularity.MODES`, says where scheduling points lie; None stands
+    for what the body asks for, else `auto`.
+    """
 
     executions: int | None = None
     seconds: float | None = None
     strategy: str = "random"
     seed: int = 0
     backend: str = GREENLETS
+    granularity: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
@@ -61,6 +67,8 @@ class Plan:
             raise UsageError(f"no strategy {self.strategy!r}; there are: {known}")
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}; there are: {', '.join(BACKENDS)}")
+        if self.granularity is not None:
+            granularities.parse(self.granularity)
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
@@ -82,6 +90,7 @@ def check(
     strategy: str = "random",
     seed: int = 0,
     packages: Sequence[str] = (),
+    granularity: str | None = None,
     settings: Settings | None = None,
     replay: str | None = None,
     backend: str = GREENLETS,
@@ -90,13 +99,15 @@ def check(
 
     The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given).
     `packages` are names of packages that are also under test: their loops are counted, and a
-    schedule recorded on one text of them is refused by another. `replay` is a token from a report:
-    that schedule alone is run. `backend` is "greenlets", or "threads" for code that needs an OS thread
-    for each task (asyncio loops, extensions bound to a thread). Raises `CheckInconclusive` when
-    something outside the schedule decides, `UsageError` for arguments that cannot be used.
+    schedule recorded on one text of them is refused by another. `granularity` says where scheduling
+    points lie (`verify.granularity`; `auto` unless `settings` or a `scenario` ask otherwise).
+    `replay` is a token from a report: that schedule alone is run. `backend` is "greenlets", or
+    "threads" for code that needs an OS thread for each task (asyncio loops, extensions bound to a
+    thread). Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
+    for arguments that cannot be used.
     """
     __tracebackhide__ = True
-    plan = Plan(executions, seconds, strategy, seed, backend)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
 
@@ -108,6 +119,7 @@ def interleavings(
     strategy: str = "random",
     seed: int = 0,
     packages: Sequence[str] = (),
+    granularity: str | None = None,
     settings: Settings | None = None,
     replay: str | None = None,
     backend: str = GREENLETS,
@@ -117,7 +129,7 @@ def interleavings(
     The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
     same values.
     """
-    plan = Plan(executions, seconds, strategy, seed, backend)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity)
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
         @functools.wraps(test)
@@ -140,7 +152,7 @@ def _name(fn: Body) -> str:
 
 def _program(fn: Body, target: str, packages: Sequence[str], settings: Settings | None) -> Program:
     program = programs.of_code(fn, target, packages)
-    return program.by_default() if settings is None else replace(program, settings=settings)
+    return program if settings is None else replace(program, settings=settings, asked=True)
 
 
 def _check(program: Program, plan: Plan, given: str | None) -> Exploration:
@@ -181,7 +193,7 @@ def conduct(
             programs.refuse_other(program, token)
             return _replay(program, token, closing, plan.backend)
         state = explore(
-            program,
+            program.by_default(plan.granularity),
             plan.searcher(),
             executions=plan.budget,
             seconds=plan.seconds,

@@ -139,8 +139,11 @@ def pct_bounds(text: str) -> tuple[int, int, int]:
 def run_explore(args: argparse.Namespace) -> int:
     """Explore, report, and return the exit code."""
     try:
-        fill_in(args, find(Path.cwd()))
-        program = programs.load(args.target, args.package).by_default(args.granularity)
+        defaults = find(Path.cwd())
+        fill_in(args, defaults)
+        program = programs.load(args.target, args.package)
+        wanted = args.granularity or (None if program.asked else defaults.granularity)
+        program = program.by_default(wanted)
         strategy = _strategy(args)
         executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
         progress = None if args.json or not sys.stderr.isatty() else _progress

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
+from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS
 from verify.strategies import STRATEGIES
 
@@ -32,6 +33,7 @@ class Config:
     seconds: float | None = None
     strategy: str | None = None
     seed: int | None = None
+    granularity: str | None = None
     packages: tuple[str, ...] = ()
     output: Path | None = None
     backend: str | None = None
@@ -51,6 +53,10 @@ def _strategy(value: object) -> str | None:
 
 def _seed(value: object) -> int | None:
     return value if type(value) is int else None
+
+
+def _granularity(value: object) -> str | None:
+    return value if isinstance(value, str) and value in MODES else None
 
 
 def _packages(value: object) -> tuple[str, ...] | None:
@@ -77,6 +83,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "seconds": (_seconds, "a number above zero"),
     "strategy": (_strategy, "one of " + ", ".join(f'"{name}"' for name in sorted(STRATEGIES))),
     "seed": (_seed, "a whole number"),
+    "granularity": (_granularity, "one of " + ", ".join(f'"{name}"' for name in MODES)),
     "packages": (_packages, 'a list of package names, like ["bank"]'),
     "backend": (_backend, "one of " + ", ".join(f'"{name}"' for name in BACKENDS)),
     "output": (_output, 'a directory, like "stage3-out"'),

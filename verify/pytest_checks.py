@@ -78,7 +78,8 @@ def plan_of(item: pytest.Function) -> Plan:
     seeds = [value for value in (seed, mark.seed, file.seed) if value is not None]
     strategy = mark.strategy or file.strategy or "random"
     backend = mark.backend or file.backend or GREENLETS
-    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0, backend)
+    granularity = mark.granularity or file.granularity
+    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0, backend, granularity)
 
 
 def program_of(item: pytest.Function) -> Program:
@@ -87,7 +88,7 @@ def program_of(item: pytest.Function) -> Program:
     names = item._fixtureinfo.argnames  # noqa: SLF001 - as pytest's own pytest_pyfunc_call does
     values = {name: item.funcargs[name] for name in names if name in item.funcargs}
     body = functools.partial(item.obj, **values)
-    return programs.of_code(body, item.nodeid, packages, file=str(item.path)).by_default()
+    return programs.of_code(body, item.nodeid, packages, file=str(item.path))
 
 
 def run(item: pytest.Function, token: Token | None) -> None:

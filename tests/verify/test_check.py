@@ -107,6 +107,7 @@ def test_same_seed_same_find() -> None:
         ({"executions": True}, "executions is True"),
         ({"seconds": -1.0}, "seconds is -1.0"),
         ({"strategy": "luck"}, "no strategy 'luck'; there are: pct, random"),
+        ({"granularity": "fine"}, "granularity 'fine' is not known; say one of sync, gil"),
         ({"packages": ["no.such"]}, "no package 'no.such'"),
     ],
 )
@@ -124,6 +125,42 @@ def test_packages_belong_to_the_program() -> None:
     assert (zoo.__file__,) == alone.files
     assert {str(path) for path in (ROOT / "traces").rglob("*.py")} < set(wider.files)
     assert alone.digest != wider.digest
+
+
+class Counter:
+    """A number that two threads raise without a lock."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def raise_it(self) -> None:
+        """Read, then write."""
+        value = self.value
+        self.value = value + 1
+
+
+def lost_between_accesses() -> None:
+    counter = Counter()
+    zoo.together(counter.raise_it, counter.raise_it)
+    assert counter.value == 2
+
+
+def test_plain_attributes_by_default() -> None:
+    """Without being asked a check puts scheduling points at conflicting accesses; `sync` leaves them out."""
+    token = token_in(failure_of(lost_between_accesses, executions=100))
+    state = verify.check(lost_between_accesses, executions=100, granularity="sync")
+
+    assert failure_of(lost_between_accesses, replay=token).startswith("replayed: uncaught")
+    assert verify.Verdict.NOT_FOUND == state.verdict
+
+
+def test_settings_say_the_granularity() -> None:
+    """Settings given are taken as they are."""
+    settings = verify.Settings(max_steps=500)
+
+    state = verify.check(lost_between_accesses, executions=20, settings=settings)
+
+    assert (settings, "sync") == (state.program.settings, state.granularity)
 
 
 def test_skip_leaves_the_check() -> None:

@@ -50,10 +50,10 @@ def test_every_key(tmp_path: Path) -> None:
     file = written(
         tmp_path,
         '[tool.stage3]\nexecutions = 50\nseconds = 2\nstrategy = "pct"\nseed = 7\n'
-        'packages = ["bank", "bank.core"]\noutput = "traces"\n',
+        'granularity = "gil"\npackages = ["bank", "bank.core"]\noutput = "traces"\n',
     )
 
-    expected = Config(50, 2.0, "pct", 7, ("bank", "bank.core"), tmp_path / "traces")
+    expected = Config(50, 2.0, "pct", 7, "gil", ("bank", "bank.core"), tmp_path / "traces")
     assert expected == config.load(file)
 
 
@@ -89,6 +89,7 @@ def test_nearest_file_above(tmp_path: Path) -> None:
         ('backend = "fibres"', 'backend is \'fibres\'; give one of "greenlets", "threads"'),
         ('strategy = "luck"', 'strategy is \'luck\'; give one of "pct", "random"'),
         ("seed = 1.5", "seed is 1.5; give a whole number"),
+        ('granularity = "fine"', 'granularity is \'fine\'; give one of "sync", "gil"'),
         ('packages = "bank"', "packages is 'bank'; give a list of package names"),
         ('packages = ["bank", ""]', "packages is ['bank', '']; give a list of package names"),
         ("packages = [3]", "packages is [3]; give a list of package names"),
@@ -140,11 +141,15 @@ def explored(capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, objec
 
 def test_explore_takes_the_defaults(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`stage3 explore` runs with what the file sets, and writes where it says."""
-    written(project, '[tool.stage3]\nexecutions = 60\nseed = 5\nstrategy = "pct"\noutput = "out"\n')
+    written(
+        project,
+        '[tool.stage3]\nexecutions = 60\nseed = 5\nstrategy = "pct"\noutput = "out"\ngranularity = "gil"\n',
+    )
 
     found = explored(capsys)
 
-    assert (60, 5, "pct") == (found["executions"], found["seed"], found["strategy"])
+    taken = [found[key] for key in ("executions", "seed", "strategy", "granularity")]
+    assert [60, 5, "pct", "gil"] == taken
     assert 1 == len(list((project / "out").iterdir()))
 
 

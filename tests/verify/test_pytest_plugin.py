@@ -363,9 +363,10 @@ def test_below_the_root(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_under_xdist(suite: Suite) -> None:
     """Under pytest-xdist the section arrives, and the printed line replays also with workers asked for."""
     pytest.importorskip("xdist")
-    run = suite.pytester.runpytest_subprocess
-    result = run(*PLUGIN, "-n", "1", "test_bank.py", "-k", "crossing or sound")
-    again = run(*PLUGIN, "-n", "1", *suite.printed_line(result))
+    result = suite.pytester.runpytest_subprocess(
+        *PLUGIN, "-n", "1", "test_bank.py", "-k", "crossing or sound"
+    )
+    again = suite.run("-n", "1", *suite.printed_line(result))
 
     result.assert_outcomes(failed=1, passed=1)
     assert SECTION in text(result)
