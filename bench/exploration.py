@@ -62,6 +62,25 @@ def philosophers() -> None:
     _together(*[lambda seat=seat: dine(seat) for seat in range(5)])
 
 
+class Counter:
+    """What two threads count in."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.n = 0
+
+
+def counter() -> None:
+    """Two threads, three unprotected increments each: every read and every write is a scheduling point."""
+    shared = Counter()
+
+    def work() -> None:
+        for _ in range(3):
+            shared.n += 1
+
+    _together(work, work)
+
+
 def _together(*bodies: Callable[[], object]) -> None:
     threads = [threading.Thread(target=body) for body in bodies]
     for thread in threads:
@@ -87,6 +106,7 @@ def rows() -> list[Row]:
         Row("2 threads x 3 lock sections", of(sections), ">= 20,000 and >= 400,000"),
         Row("the same on OS threads", of(sections), backend=THREADS),
         Row("AB-BA", of(abba)),
+        Row("counter, granularity access", of(counter).at("access+Counter.n"), ">= 7,500"),
         Row("5 philosophers", of(philosophers)),
         Row("migration, 16 pages, 2 vCPUs", load(f"{scenario}migration?vcpus=2"), ">= 100"),
     ]
