@@ -164,8 +164,24 @@ def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], *, everythi
 def touch(thing: object, site: Site) -> None:
     """Stand before a read or write of a part of `thing`."""
     kinds = site.kinds
-    if kinds is not None and kinds.get(type(thing), WANTED):
-        _touched(thing, site)
+    if kinds is None:
+        return
+    verdict = kinds.get(type(thing))
+    if verdict is None:
+        verdict = _judge(thing, site, kinds)
+    if not verdict:
+        return
+    execution = current.execution
+    if execution is None or execution.os_ident != _ident():
+        return
+    # A step of the only task that can go on, which nobody listens to, is a step to count.
+    if run.bare and len(execution.enabled) == 1 and not execution.listening:
+        left = execution.left - 1
+        if left >= 0:
+            execution.left = left
+            budget.left = execution.max_jumps
+            return
+    _step(execution, thing, site, wanted=verdict == WANTED)
 
 
 def touch_receiver(method: object, site: Site) -> None:
@@ -173,37 +189,19 @@ def touch_receiver(method: object, site: Site) -> None:
     if site.kinds is not None:
         thing = getattr(method, "__self__", None)
         if isinstance(thing, CONTAINERS):
-            _touched(thing, site)
+            touch(thing, site)
 
 
 def touch_container(thing: object, site: Site) -> None:
     """Stand before an operation that touches `thing` if it is a container."""
     if site.kinds is not None and isinstance(thing, CONTAINERS):
-        _touched(thing, site)
+        touch(thing, site)
 
 
-def _touched(thing: object, site: Site) -> None:
-    execution = current.execution
-    if execution is None or execution.announcing or execution.os_ident != _ident():
-        return
-    kinds = site.kinds
-    if kinds is None:
-        return
-    verdict = kinds.get(type(thing))
-    if verdict is None:
-        verdict = _judge(thing, site, kinds)
+def _step(execution: Execution, thing: object, site: Site, *, wanted: bool) -> None:
     me = execution.current
-    if verdict == UNSEEN or me is None or me.done:
+    if me is None or me.done or execution.announcing:
         return
-    # A step of the only task that can go on, which nobody listens to, is a step to count.
-    if len(execution.enabled) == 1 and run.bare and not execution.listening and execution.left > 0:
-        execution.left -= 1
-        budget.left = execution.max_jumps
-        return
-    _step(execution, me, thing, site, wanted=verdict == WANTED)
-
-
-def _step(execution: Execution, me: Task, thing: object, site: Site, *, wanted: bool) -> None:
     entry = run.shared.get(id(thing))
     if entry is None:
         entry = run.entry(thing)
