@@ -100,13 +100,13 @@ def _find(group: Group, directory: Path | None) -> Find:
     finding = group.finding
     return Find(
         finding.cause, finding.message, finding.details, (finding.cause, *finding.key), group.count, group.first,
-        group.first_s, file, group.wrong,
+        group.first_s, file, group.doubt,
     )  # fmt: skip
 
 
 def _trouble(state: Exploration) -> str:
     return state.diverged or "; ".join(
-        group.wrong for group in state.groups.values() if group.wrong
+        group.doubt for group in state.groups.values() if group.doubt
     )
 
 
