@@ -209,7 +209,7 @@ def test_end_of_a_broken_guest() -> None:
 
 def test_end_while_somebody_waits(cpus: Cpus) -> None:
     """A machine that ends wakes whoever waits for a stop."""
-    stopper = threading.Thread(target=lambda: stop(), daemon=True)  # noqa: PLW0108 - below
+    stopper = threading.Thread(target=lambda: stop(), daemon=True)
 
     def stop() -> None:
         with cpus.big_lock:

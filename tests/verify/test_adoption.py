@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from verify import RandomWalk, explore
 from verify.explore import Verdict
 from verify.program import of
 
 from . import zoo
+
+if TYPE_CHECKING:
+    import pytest
 
 GLOBAL = threading.Lock()
 REENTRANT = threading.RLock()
@@ -130,3 +136,13 @@ def test_uncontrolled_threads_get_the_real_lock() -> None:
 
     assert [True] == taken
     assert Verdict.NOT_FOUND == state.verdict
+
+
+def test_modules_that_make_locks_can_be_imported_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first import of a module that registers its lock for forks works inside a check."""
+    monkeypatch.delitem(sys.modules, "concurrent.futures.thread", raising=False)
+
+    def body() -> None:
+        importlib.import_module("concurrent.futures.thread")
+
+    assert Verdict.NOT_FOUND == explore(of(body), RandomWalk(1), executions=2).verdict

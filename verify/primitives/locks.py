@@ -163,6 +163,11 @@ class Lock(Holdable):
             execution.point(execution.current, "Lock.locked", self)
         return not self.gate.open
 
+    def _at_fork_reinit(self) -> None:
+        """Free the lock, as CPython does in a forked child."""
+        if not self.gate.open:
+            self.free()
+
     def held_by_me(self, me: Task) -> bool:
         """Say whether the lock counts as held for Condition.wait (as CPython: whether anybody holds it)."""
         del me
@@ -279,6 +284,10 @@ class RLock(Holdable):
     def held_by_me(self, me: Task) -> bool:
         """Say whether `me` owns the lock."""
         return self.holder is me
+
+    def _at_fork_reinit(self) -> None:
+        """Free the lock, as CPython does in a forked child."""
+        self.free()
 
     def _is_owned(self) -> bool:
         execution = current.execution
