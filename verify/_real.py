@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import queue
+import select as _select
 import selectors
 import socket
 import threading
@@ -27,6 +28,7 @@ active_count = threading.active_count
 get_native_id = threading.get_native_id
 local = threading.local
 SimpleQueue = queue.SimpleQueue
+select = _select.select
 DefaultSelector = selectors.DefaultSelector
 Socket = socket.socket
 socketpair = socket.socketpair

@@ -20,7 +20,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from verify import adoption
-from verify.primitives import conditions, events, queues, semaphores, threads, times
+from verify.primitives import (
+    conditions,
+    events,
+    queues,
+    selecting,
+    semaphores,
+    threads,
+    times,
+    uncontrolled,
+)
 from verify.primitives.locals import Local
 from verify.primitives.locks import Lock, RLock
 from verify.primitives.patches import Patch
@@ -47,7 +56,7 @@ OWN = (
 def method_rows() -> list[Patch]:
     """Return the patches of classes and of functions at their home."""
     out: list[Patch] = []
-    for module in (threads, events, conditions, semaphores, queues, times):
+    for module in (threads, events, conditions, semaphores, queues, times, selecting, uncontrolled):
         out += module.rows()
     out += [
         Patch(_thread, "allocate_lock", Lock),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import select
 import selectors
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from verify import _real
-from verify.primitives.patches import me_of
+from verify.primitives.patches import Patch, function, me_of
 from verify.primitives.sockets import Network, Socket
 from verify.runtime import current
 from verify.runtime.gate import AnyGate
 from verify.runtime.naming import Named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from verify.runtime.execution import Execution
     from verify.runtime.gate import Gate
+    from verify.runtime.task import Task
 
 
 class Key(NamedTuple):
@@ -32,7 +34,7 @@ class Key(NamedTuple):
 class Selector(Named):
     """Stands in for `selectors.DefaultSelector` and its siblings."""
 
-    __slots__ = ("gate", "keys")
+    __slots__ = ("gate", "keys", "real")
 
     KIND = "Selector"
 
@@ -50,9 +52,12 @@ class Selector(Named):
         self.adopt(execution)
         self.keys: dict[Socket, Key] = {}
         self.gate = AnyGate(execution, self)
+        self.real: selectors.BaseSelector | None = None
 
     def register(self, fileobj: object, events: int, data: object = None) -> Key:
         """Watch a modelled socket."""
+        if self.real is not None or (not self.keys and _is_foreign(fileobj)):
+            return self._pass_through().register(fileobj, events, data)  # type: ignore[return-value, arg-type]
         made = _socket_of(fileobj)
         if made in self.keys:
             raise KeyError(f"{fileobj!r} is already registered")
@@ -66,6 +71,8 @@ class Selector(Named):
 
     def unregister(self, fileobj: object) -> Key:
         """Stop watching."""
+        if self.real is not None:
+            return self.real.unregister(fileobj)  # type: ignore[return-value, arg-type]
         made = _socket_of(fileobj)
         try:
             key = self.keys.pop(made)
@@ -82,6 +89,8 @@ class Selector(Named):
 
     def select(self, timeout: float | None = None) -> list[tuple[Key, int]]:
         """Wait until a watched socket is ready; return those that are, in the order of registration."""
+        if self.real is not None:
+            return self.real.select(timeout)  # type: ignore[return-value]
         execution = _execution()
         me = me_of(execution)
         if timeout is not None and timeout <= 0:
@@ -103,7 +112,7 @@ class Selector(Named):
 
     def get_map(self) -> Mapping[Socket, Key]:
         """Return what is watched."""
-        return self.keys
+        return self.keys if self.real is None else self.real.get_map()  # type: ignore[return-value]
 
     def get_key(self, fileobj: object) -> Key:
         """Return the key of a watched socket; KeyError if it is not watched."""
@@ -114,8 +123,17 @@ class Selector(Named):
 
     def close(self) -> None:
         """Watch nothing any more."""
+        if self.real is not None:
+            self.real.close()
         for made in list(self.keys):
             self.unregister(made)
+
+    def _pass_through(self) -> selectors.BaseSelector:
+        """Become a real selector: what it waits for (a pipe, a subprocess) is not the check's."""
+        if self.real is None:
+            self.real = _real.DefaultSelector()
+            _execution().uncontrolled("selectors.select on files")
+        return self.real
 
     def __enter__(self) -> Self:
         return self
@@ -146,6 +164,48 @@ def _socket_of(fileobj: object) -> Socket:
     raise ValueError(
         f"{fileobj!r} is not a socket made inside the check, so waiting for it cannot be controlled"
     )
+
+
+def _is_foreign(fileobj: object) -> bool:
+    """Say whether this is something real: an open file or its descriptor."""
+    if isinstance(fileobj, int):
+        return fileobj not in Network.of(_execution()).by_number
+    return not isinstance(fileobj, Socket) and hasattr(fileobj, "fileno")
+
+
+def _select(  # noqa: PLR0917 - as select.select
+    execution: Execution,
+    me: Task,
+    rlist: Sequence[object],
+    wlist: Sequence[object],
+    xlist: Sequence[object],
+    timeout: float | None = None,
+) -> tuple[list[object], list[object], list[object]]:
+    del me
+    if all(_is_foreign(each) for each in (*rlist, *wlist, *xlist)) and (rlist or wlist or xlist):
+        execution.uncontrolled("select.select on files")
+        return _real.select(rlist, wlist, xlist, timeout)  # type: ignore[type-var] # files, as they were given
+    wanted: dict[Socket, int] = {}
+    for several, event in ((rlist, selectors.EVENT_READ), (wlist, selectors.EVENT_WRITE)):
+        for each in several:
+            made = _socket_of(each)
+            wanted[made] = wanted.get(made, 0) | event
+    with Selector() as selector:
+        for made, events in wanted.items():
+            selector.register(made, events)
+        ready = {key.fileobj: mask for key, mask in selector.select(timeout)}
+    return (
+        [each for each in rlist if ready.get(_socket_of(each), 0) & selectors.EVENT_READ],
+        [each for each in wlist if ready.get(_socket_of(each), 0) & selectors.EVENT_WRITE],
+        [],
+    )
+
+
+def rows() -> list[Patch]:
+    """Return the patch for `select.select`."""
+    out: list[Patch] = []
+    function(select, "select", _select, out)
+    return out
 
 
 def _readable(made: Socket) -> Gate:

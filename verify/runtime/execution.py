@@ -404,6 +404,21 @@ class Execution(EnabledTasks):
             if found is not None:
                 self.note_or_report(found)
 
+    def uncontrolled(self, what: str) -> None:
+        """Note that the running task does something that no schedule controls."""
+        me = self.current
+        key = (what,)
+        if me is None or any(
+            note.cause == "uncontrolled" and note.key == key for note in self.notes
+        ):
+            return
+        message = f"{me.title} calls {what} at {self.site_of(me)}; it is carried out, but no schedule controls it"
+        self.notes.append(
+            Finding(
+                cause="uncontrolled", message=message, key=key, culprits=(me.path,), fatal=False
+            )
+        )
+
     def note_or_report(self, found: Finding) -> None:
         """Note a finding that does not end the execution, or end it."""
         if found.fatal:
