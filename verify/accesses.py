@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from types import ModuleType
+from types import BuiltinMethodType, MethodWrapperType, ModuleType
 from typing import TYPE_CHECKING
 
 from verify import _real
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CONTAINERS = (list, dict, set, deque, bytearray)
 _PLAIN = frozenset({str, bytes, int, float, complex, bool, tuple, frozenset, range, type(None)})
+_BOUND = frozenset({BuiltinMethodType, MethodWrapperType})
 _OWN = ("verify.", "traces.")
 
 UNSEEN, OTHER, WANTED = 0, 1, 2
@@ -123,7 +124,7 @@ class Run:
         """Name the part of `thing` that `site` is about."""
         if not entry.base:
             kind = site.kind or kind_of(thing)
-            if isinstance(thing, Global | ModuleType | type):
+            if issubclass(type(thing), Global | ModuleType | type):
                 entry.base = kind
             else:
                 key = me.path, kind
@@ -141,11 +142,12 @@ _ident = _real.get_ident
 
 def kind_of(thing: object) -> str:
     """Return what an object's accesses are grouped by: its class; a class and a module are their own."""
-    if isinstance(thing, type):
-        return thing.__name__
-    if isinstance(thing, ModuleType):
-        return thing.__name__.rpartition(".")[2]
-    return type(thing).__name__
+    kind = type(thing)
+    if issubclass(kind, type):
+        return str(type.__dict__["__name__"].__get__(thing))
+    if issubclass(kind, ModuleType):
+        return str(vars(thing).get("__name__", "module")).rpartition(".")[2]
+    return kind.__name__
 
 
 def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], *, everything: bool) -> None:
@@ -186,15 +188,14 @@ def touch(thing: object, site: Site) -> None:
 
 def touch_receiver(method: object, site: Site) -> None:
     """Stand before the call of a container's bound method."""
-    if site.kinds is not None:
-        thing = getattr(method, "__self__", None)
-        if isinstance(thing, CONTAINERS):
-            touch(thing, site)
+    if site.kinds is not None and type(method) in _BOUND:
+        touch_container(method.__self__, site)  # type: ignore[attr-defined] # just asked
 
 
 def touch_container(thing: object, site: Site) -> None:
     """Stand before an operation that touches `thing` if it is a container."""
-    if site.kinds is not None and isinstance(thing, CONTAINERS):
+    # Of the class: `isinstance` would ask a proxy's own code.
+    if site.kinds is not None and issubclass(type(thing), CONTAINERS):
         touch(thing, site)
 
 
@@ -219,9 +220,9 @@ def _step(execution: Execution, thing: object, site: Site, *, wanted: bool) -> N
 def _judge(thing: object, site: Site, kinds: dict[type, int]) -> int:
     kind = type(thing)
     verdict = UNSEEN
-    if kind is Global or not (kind in _PLAIN or kind.__module__.startswith(_OWN)):
+    if kind is Global or not (kind in _PLAIN or str(kind.__module__).startswith(_OWN)):
         verdict = WANTED if site.wants(thing) else (OTHER if run.survey is not None else UNSEEN)
-    if not isinstance(thing, ModuleType | type):
+    if not issubclass(kind, ModuleType | type):
         kinds[kind] = verdict
     return verdict
 
@@ -261,7 +262,9 @@ def poll_unless_quiet(site: str) -> None:
 
 def note_callable(function: object) -> None:
     """Remember whether the call that comes now is one of `len` or `list.append`."""
-    run.quiet = function is len or type(getattr(function, "__self__", None)) is list
+    run.quiet = function is len or (
+        type(function) is BuiltinMethodType and type(function.__self__) is list
+    )
 
 
 def note_poll(site: str) -> None:

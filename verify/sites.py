@@ -25,6 +25,8 @@ _FOLDED = tuple(
 )
 
 
+_BETWEEN = frozenset({"CACHE", "COPY", "CALL", "PRECALL", "PUSH_NULL", "POP_TOP", "LOAD_CLOSURE"})
+
 FOLD = "__stage3_fold__"
 """A module that sets this name to True is folded away too: an adapter between program and toolkit."""
 
@@ -80,23 +82,28 @@ def assigned_name(innermost: FrameType | None) -> str:
 def _store_after(code: CodeType, offset: int) -> tuple[str, str]:
     owner = ""
     for instruction in dis.get_instructions(code):
-        if instruction.offset <= offset or instruction.opname in {
-            "CACHE",
-            "COPY",
-            "CALL",
-            "PRECALL",
-        }:
+        if instruction.offset <= offset or _is_between(instruction.opname, instruction.argval):
             continue
         name = str(instruction.argval)
         if instruction.opname == "LOAD_FAST" and not owner:
             owner = name
         elif instruction.opname == "STORE_ATTR":
             return owner, name
-        elif (
-            instruction.opname in {"STORE_FAST", "STORE_GLOBAL", "STORE_NAME", "STORE_DEREF"}
-            and not owner
-        ):
+        elif instruction.opname in {
+            "STORE_FAST",
+            "STORE_GLOBAL",
+            "STORE_NAME",
+            "STORE_DEREF",
+        } and owner in {"", name}:
             return "", name
         else:
             break
     return "", ""
+
+
+def _is_between(opname: str, argument: object) -> bool:
+    """Say whether an instruction is the call's own, or part of a hook that stands before the store."""
+    if opname == "LOAD_CONST":
+        home = getattr(argument, "__module__", None)
+        return isinstance(home, str) and home.startswith("verify.")
+    return opname in _BETWEEN

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,76 @@ def test_a_dead_object_keeps_its_name() -> None:
     steps = recorded(body, "access+Counter.n")
 
     assert [f"main:Counter#{at}.n" for at in (1, 1, 2, 2, 3, 3)] == [name for _, _, name in steps]
+
+
+class Nosy:
+    """Notices whoever asks it anything."""
+
+    asked: list[str] = []  # noqa: RUF012 - shared on purpose
+
+    n: int
+    m: int
+
+    def __bool__(self) -> bool:
+        """Be true."""
+        return True
+
+    def __getattribute__(self, name: str) -> object:
+        """Note the name."""
+        Nosy.asked.append(name)
+        return 1
+
+    def __call__(self) -> None:
+        """Be called."""
+
+
+def test_hooks_ask_nothing() -> None:
+    """A hook runs no code of the object that it stands before."""
+
+    def body() -> None:
+        nosy = Nosy()
+        assert [nosy.n, nosy.m] == [1, 1]
+        assert not [None for _ in range(2) if not nosy]
+        nosy()
+
+    Nosy.asked.clear()
+    found = search(body, "access+Nosy.n,Nosy.m", 1)
+
+    assert Verdict.NOT_FOUND == found.verdict
+    assert ["n", "m"] == Nosy.asked
+
+
+class Guarded:
+    """Has a lock that reports call by its attribute."""
+
+    def __init__(self) -> None:
+        """Make it."""
+        self.lock = threading.Lock()
+
+
+def test_locks_keep_their_titles() -> None:
+    """A hook before the assignment does not hide what a lock is called."""
+
+    def body() -> None:
+        guarded = Guarded()
+        local = threading.Lock()
+        cell = threading.Lock()
+
+        def held() -> threading.Lock:
+            return cell
+
+        with guarded.lock, local, held():
+            pass
+        raise PlainError
+
+    titles = []
+    for granularity in ("sync", "access+*"):
+        (group,) = search(body, granularity, 1).groups.values()
+        assert group.trace is not None
+        titles.append(group.trace.titles)
+
+    assert {"Guarded.lock", "local", "cell"} <= set(titles[0].values())
+    assert titles[0].items() <= titles[1].items()
 
 
 def test_invariants_only_look() -> None:
