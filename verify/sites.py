@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dis
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,15 @@ if TYPE_CHECKING:
 
 _HERE = f"{Path(__file__).resolve().parent}{os.sep}"
 _FOLDED = tuple(
-    getattr(sys.modules.get(name), "__file__", None) or name
-    for name in ("threading", "queue", "socket", "selectors")
+    f"{Path(os.__file__).parent}{os.sep}{name}"
+    for name in (
+        "threading.py",
+        "queue.py",
+        "socket.py",
+        "selectors.py",
+        "subprocess.py",
+        "pathlib",
+    )
 )
 
 
@@ -33,7 +39,7 @@ FOLD = "__stage3_fold__"
 
 def is_framework(filename: str) -> bool:
     """Say whether a source file belongs to the toolkit or to the threading machinery, not to the program."""
-    return filename.startswith((_HERE, "<frozen")) or filename in _FOLDED
+    return filename.startswith((_HERE, "<frozen", *_FOLDED))
 
 
 def short(filename: str) -> str:

@@ -35,7 +35,7 @@ def test_files_and_processes_pass_through_and_are_noted() -> None:
     assert ["open()", "selectors.select on files", "subprocess.run"] == [
         message.partition(" calls ")[2].partition(" at ")[0] for message in messages
     ]
-    assert all("test_uncontrolled.py" in m for m in messages if "selectors" not in m)
+    assert all("test_uncontrolled.py" in message for message in messages)
 
 
 def test_select_on_sockets_is_modelled() -> None:

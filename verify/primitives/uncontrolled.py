@@ -28,9 +28,8 @@ STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of fil
 def _noted(original: Model, what: str) -> Model:
     def passed_through(*args: object, **kwargs: object) -> object:
         execution = current.controlled()
-        if execution is not None and execution.current is not None:
-            if _is_the_programs(sys._getframe(1)):  # noqa: SLF001 - who calls
-                execution.uncontrolled(what)
+        if execution is not None and _is_the_programs(sys._getframe(1)):  # noqa: SLF001 - who calls
+            execution.uncontrolled(what)
         return original(*args, **kwargs)
 
     passed_through.__name__ = getattr(original, "__name__", what)
@@ -39,8 +38,9 @@ def _noted(original: Model, what: str) -> Model:
 
 
 def _is_the_programs(frame: FrameType | None) -> bool:
+    # `Path.open` and its like are the program's own words; `subprocess` opening its pipes is not.
     while frame is not None and frame.f_code.co_filename.startswith(PATHLIB):
-        frame = frame.f_back  # Path.open and its like are the program's own words
+        frame = frame.f_back
     if frame is None:
         return False
     filename = frame.f_code.co_filename
