@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from verify import adoption
 from verify.primitives import (
+    barriers,
     conditions,
     events,
     queues,
@@ -53,10 +54,23 @@ OWN = (
 )
 
 
+MODULES = (
+    threads,
+    events,
+    conditions,
+    semaphores,
+    barriers,
+    queues,
+    times,
+    selecting,
+    uncontrolled,
+)
+
+
 def method_rows() -> list[Patch]:
     """Return the patches of classes and of functions at their home."""
     out: list[Patch] = []
-    for module in (threads, events, conditions, semaphores, queues, times, selecting, uncontrolled):
+    for module in MODULES:
         out += module.rows()
     out += [
         Patch(_thread, "allocate_lock", Lock),
