@@ -1,9 +1,10 @@
 """How fast the controlled runtime explores: executions/s and steps/s of a few programs.
 
-`python -m bench.exploration [--seconds S] [--rounds N]`. Each program runs N rounds of S seconds,
+`python -m bench.exploration [--seconds S] [--rounds N] [--peers]`. Each program runs N rounds of S seconds,
 rounds of all programs taking turns, so that a busy machine slows them alike; printed are the median
 and the spread (lowest to highest) of the rounds. Claims of speed are ratios within one run; the aims
-printed beside are for a quiet machine of two cores.
+printed beside are for a quiet machine of two cores. `--peers` compares with other tools instead
+(see `bench.peers`), by default in 3 rounds of half a second.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import peers
 from verify import RandomWalk, _real
 from verify.program import Program, load, of
 from verify.runtime.carriers import GREENLETS, THREADS
@@ -138,14 +140,25 @@ def measure(program: Program, seconds: float, backend: str = GREENLETS) -> tuple
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.exploration")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="length of one round")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument(
+        "--peers", action="store_true", help="compare with other tools, installed apart"
+    )
     args = parser.parse_args()
+    if args.peers:
+        peers.compare(args.seconds or 0.5, args.rounds or 3)
+    else:
+        alone(args.seconds or 1.0, args.rounds or 5)
+
+
+def alone(seconds: float, rounds: int) -> None:
+    """Measure the programs of `rows` and print them."""
     table = rows()
     found: list[list[tuple[float, float]]] = [[] for _ in table]
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for row, results in zip(table, found, strict=True):
-            results.append(measure(row.program, args.seconds, row.backend))
+            results.append(measure(row.program, seconds, row.backend))
     print(f"{'program':32} {'executions/s':>30} {'steps/s':>34}  aim")
     for row, results in zip(table, found, strict=True):
         print(
