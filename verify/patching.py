@@ -24,6 +24,8 @@ from verify.primitives import (
     barriers,
     conditions,
     events,
+    futures,
+    logs,
     queues,
     selecting,
     semaphores,
@@ -61,10 +63,13 @@ MODULES = (
     semaphores,
     barriers,
     queues,
+    futures,
+    logs,
     times,
     selecting,
     uncontrolled,
 )
+ABSENT = object()
 
 
 def method_rows() -> list[Patch]:
@@ -105,9 +110,9 @@ class Patches:
         rows = method_rows()
         replaced: dict[int, tuple[object, object]] = {}
         for row in rows:
-            original = getattr(row.owner, row.name)
+            original = vars(row.owner).get(row.name, ABSENT)
             self.undo.append(Patch(row.owner, row.name, original))
-            if not isinstance(row.owner, type):
+            if original is not ABSENT and not isinstance(row.owner, type):
                 replaced[id(original)] = (original, row.value)
         for row in rows:
             setattr(row.owner, row.name, row.value)
@@ -125,7 +130,10 @@ class Patches:
     def restore(self) -> None:
         """Take every model out again."""
         for row in reversed(self.undo):
-            setattr(row.owner, row.name, row.value)
+            if row.value is ABSENT:
+                delattr(row.owner, row.name)  # inherited, or a builtin: it shows again
+            else:
+                setattr(row.owner, row.name, row.value)
         self.undo.clear()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
+from types import GenericAlias
 from typing import TYPE_CHECKING, Self
 
 from verify import _real
@@ -167,6 +168,8 @@ class SimpleQueue(State):
     __slots__ = ("items", "not_empty")
 
     KIND = "SimpleQueue"
+
+    __class_getitem__: classmethod[SimpleQueue, [object], GenericAlias] = classmethod(GenericAlias)
 
     def __new__(cls) -> Self:
         """Make a model for a controlled caller, a real queue for any other thread."""

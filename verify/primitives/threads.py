@@ -1,7 +1,7 @@
 """Thread: a task. `threading.Thread` keeps its class and its `run`; starting and joining go through the scheduler.
 
-Promises: default names count from 1 in every execution, idents follow creation order, so nothing
-that a thread can read of itself differs from run to run. Subclasses and `threading.Timer` work
+Promises: default names count from 1 in every execution, idents and hashes follow creation order,
+so nothing that a thread can read of itself differs from run to run. Subclasses and `threading.Timer` work
 unchanged.
 """
 
@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from verify.primitives.numbered import NUMBER, hash_of, next_number
 from verify.primitives.patches import Patch, function, method
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class _Handle:
 
 
 def _init(  # noqa: PLR0917 - as threading.Thread
-    _execution: Execution,
+    execution: Execution,
     me: Task,
     thread: threading.Thread,
     group: None = None,
@@ -89,6 +90,7 @@ def _init(  # noqa: PLR0917 - as threading.Thread
     )  # fmt: skip
     attributes["_handle"] = _Handle(attributes)
     attributes[TASK] = None
+    attributes[NUMBER] = next_number(execution)
 
 
 def _start(execution: Execution, me: Task, thread: threading.Thread) -> None:
@@ -167,6 +169,7 @@ class MainThread(threading.Thread):
         vars(self)["_started"].set()
         vars(self)["_handle"] = _Handle(vars(self))
         vars(self)[TASK] = task
+        vars(self)[NUMBER] = 0
 
 
 def thread_of(task: Task) -> threading.Thread:
@@ -255,7 +258,7 @@ LOW_LEVEL: tuple[tuple[str, Model], ...] = (
 
 def rows() -> list[Patch]:
     """Return the patches for `threading.Thread` and the functions about the current one."""
-    out: list[Patch] = []
+    out = [Patch(threading.Thread, "__hash__", hash_of)]
     for name, model in METHODS:
         method(threading.Thread, name, model, out)
     for name, model in FUNCTIONS:
