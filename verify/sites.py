@@ -77,7 +77,7 @@ def assigned_name(innermost: FrameType | None) -> str:
     attribute.
     """
     for frame in frames(innermost):
-        owner, name = _store_after(frame.f_code, frame.f_lasti)
+        owner, name = store_after(frame.f_code, frame.f_lasti)
         if owner:
             return f"{type(frame.f_locals.get(owner)).__name__}.{name}"
         return name
@@ -85,7 +85,8 @@ def assigned_name(innermost: FrameType | None) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _store_after(code: CodeType, offset: int) -> tuple[str, str]:
+def store_after(code: CodeType, offset: int) -> tuple[str, str]:
+    """Return the local variable and its attribute, or "" and the name, that gets the result of the call at `offset`."""
     owner = ""
     for instruction in dis.get_instructions(code):
         if instruction.offset <= offset or _is_between(instruction.opname, instruction.argval):

@@ -38,6 +38,7 @@ snapshots = st.builds(
 EMPTY = Snapshot(1, 2, (), "3.11.7", 3, 4, 5, True, False, (), (), ())
 
 
+@pytest.mark.slow
 @given(snapshots)
 def test_round_trip(taken: Snapshot) -> None:
     """A snapshot survives its text."""

@@ -1,0 +1,529 @@
+"""The writer of the flight recorder: inside the process observed, without a lock where operations pass.
+
+Promises: an operation costs a few stores into shared memory and waits for nobody. Every store is one C call, so a
+signal handler, a finalizer or a garbage collection between any two of them leaves records that a reader accepts. After
+a fork the child writes a file of its own, which begins with what the parent had written.
+Assumes an interpreter lock for the numbering (`itertools.count`) and the free lists (`deque`). On a build without it,
+two threads can draw the same number: then one entry of the ring is lost, nothing else.
+Does not read (that is `flight`), and does not replace anything (that is `install`).
+
+Tables (strings, frames, stacks) only grow, up to their bound; what does not fit is written as 0, and the header says
+so. They belong to the process, not to one recording: a lock made in an earlier recording keeps its number in the next.
+"""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import json
+import mmap
+import os
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from verify import _real
+from verify.observe import layout
+from verify.observe.layout import (
+    COUNTS,
+    COUNTS_AT,
+    ENTRY,
+    HOLDS_AT,
+    IDENTITY,
+    KIND,
+    MOST_ENTRIES,
+    MOST_HOLDS,
+    NONE,
+    RING_AT,
+    ROLES,
+    SLOT_SIZE,
+    THREADS_AT,
+    WAIT,
+    WAIT_AT,
+)  # fmt: skip
+from verify.sites import is_framework, short, store_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+    Waiting = tuple[int, int, int, int, int]
+
+SCRATCH_HOLD = THREADS_AT + HOLDS_AT
+"""Where holds go that find no room: place 0 belongs to no thread and is never read."""
+ENTRY_SIZE = ENTRY.size
+_PACK_ENTRY = ENTRY.pack_into
+_PACK_WAIT = WAIT.pack_into
+
+
+class Me:
+    """One thread as the recorder knows it: where its slot lies, and what is under way in it.
+
+    `free` are the byte offsets of the unused hold records. `inner` is the lock whose operations belong to the
+    composed operation under way (the mutex inside a queue): they are no entries of their own. `seq` is the number
+    drawn for that operation at the last release of the inner lock, so that its entry has its true place in the order.
+    """
+
+    __slots__ = (
+        "base", "buffer", "ended", "free", "ident", "inner", "native", "next", "noise", "ops", "outer", "place", "seq",
+        "slot", "stamp", "started", "thread", "waiting", "words",
+    )  # fmt: skip
+
+    def __init__(self, recorder: Recorder, place: int, slot: int) -> None:
+        self.slot = slot
+        self.place = place
+        self.base = THREADS_AT + place * SLOT_SIZE
+        first = self.base + HOLDS_AT
+        self.free = [first + place * layout.HOLD.size for place in reversed(range(MOST_HOLDS))]
+        self.ops = self.stamp = self.seq = self.ended = 0
+        self.ident = self.native = 0
+        self.started = monotonic_ns()
+        self.inner: object = None
+        self.outer: tuple[int, int] | None = None
+        self.waiting: Waiting | None = None
+        self.noise: Callable[[], None] | None = None
+        self.thread: threading.Thread | None = None
+        self.bind(recorder)
+
+    def bind(self, recorder: Recorder) -> None:
+        """Write into what `recorder` has open now."""
+        self.buffer = recorder.buffer
+        self.words = recorder.words
+        self.next = recorder.numbers.__next__
+
+    def log(self, operation: int, thing: int, stack: int, result: int = 0, seq: int = 0) -> None:
+        """Add an entry to the ring; `seq` is a number drawn earlier (0: draw one)."""
+        self.ops = ops = self.ops + 1
+        seq = seq or self.next()
+        now = monotonic_ns()
+        _PACK_ENTRY(
+            self.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, now, self.slot, operation, result, 0,
+            thing & 0xFFFFFFFF, stack, ops & 0xFFFFFFFF,
+        )  # fmt: skip
+        if not ops & 63:
+            COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, ops, now)
+
+    def block(
+        self, thing: int, operation: int, timeout: float | None, stack: int
+    ) -> Waiting | None:
+        """Say that the thread is about to block; return what `unblock` puts back (a wait that a signal interrupted)."""
+        before = self.waiting
+        now = monotonic_ns()
+        limit = NONE if timeout is None or timeout < 0 else min(int(timeout * 1e9), NONE - 1)
+        self.waiting = (thing, now, limit, stack, operation)
+        COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, self.ops, now)
+        self.write_wait()
+        return before
+
+    def unblock(self, before: Waiting | None) -> None:
+        """Say that the thread goes on."""
+        self.waiting = before
+        self.write_wait()
+
+    def write_wait(self) -> None:
+        """Write what the thread waits for."""
+        self.stamp = stamp = self.stamp + 1
+        waiting = self.waiting or (0, 0, 0, 0, 0)
+        _PACK_WAIT(self.buffer, self.base + WAIT_AT, stamp, *waiting, stamp)
+
+    def write_identity(self, recorder: Recorder) -> None:
+        """Write who the thread is: at its start, when it is renamed, at its end."""
+        thread = self.thread
+        name = str(vars(thread).get("_name")) if thread is not None else f"thread {self.native}"
+        raw = name.encode("utf-8", "replace")[:64]
+        daemon = thread is None or bool(vars(thread).get("_daemonic"))
+        role, target = _part(thread)
+        self.stamp = stamp = self.stamp + 1
+        IDENTITY.pack_into(
+            self.buffer, self.base, stamp, self.slot, self.ident, self.native, self.started, self.ended,
+            layout.DAEMON if daemon else 0, role, recorder.string(target), len(raw), raw, stamp,
+        )  # fmt: skip
+        COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, self.ops, monotonic_ns())
+
+
+def _part(thread: threading.Thread | None) -> tuple[int, str]:
+    """Return a thread's role and what it runs."""
+    if thread is None:
+        return ROLES.index("foreign"), ""
+    if thread is _real.main_thread():
+        return ROLES.index("main"), ""
+    attributes = vars(thread)
+    target: object = attributes.get("_target") or attributes.get("function")
+    name = str(getattr(target, "__qualname__", "") or type(thread).__qualname__)
+    module = str(getattr(target, "__module__", "") or type(thread).__module__)
+    role = "thread"
+    if isinstance(thread, threading.Timer):
+        role = "timer"
+    elif module == "concurrent.futures.thread":
+        role = "pool worker"
+    return ROLES.index(role), f"{module}.{name}"
+
+
+class Recorder:
+    """The tables of the process and the file that is written now (none: `path` is None, stores go nowhere)."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self.started = monotonic_ns()
+        self.buffer = mmap.mmap(-1, layout.SIZE)
+        self.words = memoryview(self.buffer).cast("Q")
+        self.numbers = itertools.count(1)
+        self.slots = itertools.count(1)
+        self.fresh_places = itertools.count(1)
+        self.ended: deque[int] = deque()
+        self.threads: dict[int, Me] = {}
+        self.ids = itertools.count(1)
+        self.fresh_objects = itertools.count(1)
+        self.dead_objects: deque[int] = deque()
+        self.growing = _real.RLock()
+        self.strings: dict[str, int] = {}
+        self.strings_end = 8
+        self.frames: dict[tuple[int, int, int], int] = {}
+        self.stacks: dict[tuple[int, ...], int] = {}
+        self.contents: dict[tuple[int, ...], int] = {}
+        self.labels: dict[tuple[int, int], int] = {}
+        self.alive: dict[int, CodeType] = {}
+        self.notes: dict[str, str] = {}
+        self.noise: Callable[[Me], Callable[[], None] | None] | None = None
+
+    # The file
+
+    def open(self, directory: Path) -> None:
+        """Go on in a new file in `directory`; raise OSError if that cannot be.
+
+        The space is allocated, not just promised: a full disk must show here, not as a bus error in the program.
+        """
+        pid = os.getpid()
+        path = directory / f"flight-{pid}-{_start_ticks()}{layout.SUFFIX}"
+        draft = directory / f".{path.name}.new"
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, layout.SIZE)
+            buffer = mmap.mmap(handle, layout.SIZE)
+        except BaseException:
+            draft.unlink()
+            raise
+        finally:
+            os.close(handle)
+        buffer[:] = self.buffer[:]
+        self.path = path
+        self._turn_to(buffer)
+        self._write_header(pid)
+        draft.replace(path)
+
+    def close(self) -> None:
+        """Say that the recording has ended; whatever is stored after this goes nowhere."""
+        if self.path is None:
+            return
+        self._set(layout.STATE_AT, layout.STOPPED)
+        self.path = None
+        buffer = mmap.mmap(-1, layout.SIZE)
+        buffer[:] = self.buffer[:]
+        self._turn_to(buffer)
+
+    def _turn_to(self, buffer: mmap.mmap) -> None:
+        # A thread that stores meanwhile may still do so into the old memory: it stays mapped while it is used.
+        self.buffer = buffer
+        self.words = memoryview(buffer).cast("Q")
+        for me in list(self.threads.values()):
+            me.bind(self)
+
+    def _write_header(self, pid: int) -> None:
+        flags = int.from_bytes(self.buffer[layout.FLAGS_AT : layout.FLAGS_AT + 4], "little")
+        if not getattr(sys, "_is_gil_enabled", lambda: True)():
+            flags |= layout.GIL_FREE
+        bank = int.from_bytes(self.buffer[layout.BANK_AT : layout.BANK_AT + 4], "little") & 1
+        argv = list(sys.orig_argv)
+        text = json.dumps([each[:1000] for each in argv]).encode()
+        while len(text) > layout.MOST_ARGV:
+            argv = argv[:-1]
+            text = json.dumps([each[:1000] for each in argv]).encode()
+        python = ".".join(str(part) for part in sys.version_info[:3]).encode()
+        layout.HEADER.pack_into(
+            self.buffer, 0, layout.MAGIC, layout.VERSION, layout.RECORDING, pid, os.getppid(), self.started, flags,
+            bank, python, len(text),
+        )  # fmt: skip
+        self.buffer[layout.ARGV_AT : layout.ARGV_AT + len(text)] = text
+
+    def _set(self, offset: int, value: int) -> None:
+        self.buffer[offset : offset + 4] = value.to_bytes(4, "little")
+
+    def short_of(self, flag: int) -> None:
+        """Say in the header that something did not fit."""
+        flags = int.from_bytes(self.buffer[layout.FLAGS_AT : layout.FLAGS_AT + 4], "little")
+        if not flags & flag:
+            self._set(layout.FLAGS_AT, flags | flag)
+
+    def after_fork(self, directory: Path) -> None:
+        """In a forked child: open a file of its own; the threads that were not copied count as ended.
+
+        Their holds stay: a lock that one of them held is held for ever in the child.
+        """
+        self.growing = _real.RLock()
+        mine = _real.get_ident()
+        self.started = monotonic_ns()
+        self.open(directory)
+        for me in list(self.threads.values()):
+            if me.ident == mine:
+                me.native = _real.get_native_id()
+                me.write_identity(self)
+            else:
+                self.leave(me)
+
+    # Threads
+
+    def enter(self) -> Me:
+        """Give the calling thread a slot."""
+        number = next(self.fresh_places)
+        if number >= layout.MOST_THREADS:
+            try:
+                number = self.ended.popleft()
+            except IndexError:
+                self.short_of(layout.THREADS_FULL)
+                number = 0
+        me = Me(self, number, next(self.slots))
+        if number:
+            self.words[me.base >> 3 : (me.base + SLOT_SIZE) >> 3] = _EMPTY_SLOT
+            self.threads[number] = me
+        me.ident = _real.get_ident()
+        me.native = _real.get_native_id()
+        me.thread = threading._active.get(me.ident)  # type: ignore[attr-defined]  # noqa: SLF001 - asking for the current thread would make one up
+        me.write_identity(self)
+        if self.noise is not None:
+            me.noise = self.noise(me)
+        return me
+
+    def leave(self, me: Me) -> None:
+        """The thread ends: its slot may be used again, but never while it holds something.
+
+        What finalizers still do in the thread goes to the place that is never read.
+        """
+        if me.ended:
+            return
+        me.ended = monotonic_ns()
+        me.unblock(None)
+        me.write_identity(self)
+        me.thread = None
+        if me.place and len(me.free) == MOST_HOLDS:
+            del self.threads[me.place]
+            self.ended.append(me.place)
+        me.base = THREADS_AT
+        me.free = [SCRATCH_HOLD]
+
+    # Objects
+
+    def register(
+        self,
+        kind: int,
+        frame: FrameType | None,
+        value: int = NONE,
+        limit: int = NONE,
+        lock: int = NONE,
+    ) -> tuple[int, int]:
+        """Enter a new object, made by `frame`; return its number and its place, which goes back to `dead_objects`."""
+        number = next(self.ids)
+        place = next(self.fresh_objects)
+        if place >= layout.MOST_OBJECTS:
+            try:
+                place = self.dead_objects.popleft()
+            except IndexError:
+                place = layout.MOST_OBJECTS + number % layout.OVERFLOW
+                self.short_of(layout.OBJECTS_FULL)
+        stack = self.stack(frame)
+        label = self.labels.get((stack, kind))
+        if label is None:
+            label = self.labels[stack, kind] = self.string(_label(kind, frame))
+        layout.OBJECT.pack_into(
+            self.buffer,
+            object_at(place),
+            number,
+            value,
+            limit,
+            lock,
+            0,
+            0,
+            0,
+            0,
+            label,
+            stack,
+            kind,
+        )
+        return number, place
+
+    # Strings, frames and stacks
+
+    def string(self, text: str) -> int:
+        """Return where `text` is stored."""
+        known = self.strings.get(text)
+        return known if known is not None else self._new_string(text)
+
+    def _new_string(self, text: str) -> int:
+        raw = text.encode("utf-8", "replace")[: layout.LONGEST_STRING]
+        with self.growing:
+            start = self.strings_end
+            if start + 2 + len(raw) > layout.STRINGS_SIZE:
+                self.short_of(layout.STRINGS_FULL)
+                return 0
+            self.strings_end = start + 2 + len(raw)
+            at = layout.STRINGS_AT + start
+            self.buffer[at : at + 2 + len(raw)] = len(raw).to_bytes(2, "little") + raw
+            self.strings[text] = start
+        return start
+
+    def stack(self, frame: FrameType | None) -> int:
+        """Return the number of the stack that ends in `frame`: four frames, `threading`'s own folded."""
+        key = deep_key(frame)
+        return self.stacks.get(key) or self.new_stack(key, frame)
+
+    def site(self, frame: FrameType) -> int:
+        """Return the number of a stack of the frame alone, or of a deeper one where it is `threading`'s own."""
+        code = frame.f_code
+        key = (id(code), frame.f_lasti)
+        known = self.stacks.get(key)
+        if known:
+            return known
+        if is_framework(code.co_filename):
+            return self.stack(frame)
+        return self.new_stack(key, frame)
+
+    def new_stack(self, key: tuple[int, ...], frame: FrameType | None) -> int:
+        """Enter a stack under `key`, which names its frames by code and instruction.
+
+        The code objects are kept alive, so that no other one gets an id that stands in a key.
+        """
+        if len(self.stacks) >= 4 * layout.MOST_STACKS or not key:
+            return 0
+        with self.growing:
+            kept = []
+            for _ in range(len(key) // 2):
+                if frame is None:
+                    break
+                code = frame.f_code
+                self.alive[id(code)] = code
+                if not is_framework(code.co_filename):
+                    kept.append(self._frame(code, frame.f_lasti, frame.f_lineno or 0))
+                frame = frame.f_back
+            content = tuple(kept)
+            number = self.contents.get(content)
+            if number is None:
+                number = self._write_stack(content)
+            self.stacks[key] = number
+        return number
+
+    def _write_stack(self, content: tuple[int, ...]) -> int:
+        number = len(self.contents) + 1
+        if number >= layout.MOST_STACKS:
+            self.short_of(layout.STACKS_FULL)
+            return 0
+        layout.STACK.pack_into(
+            self.buffer, layout.STACKS_AT + number * layout.STACK.size, *(*content, *[0] * 8)[:8]
+        )
+        self.contents[content] = number
+        return number
+
+    def _frame(self, code: CodeType, instruction: int, line: int) -> int:
+        key = (id(code), instruction, line)
+        number = self.frames.get(key)
+        if number is None:
+            number = len(self.frames) + 1
+            if number >= layout.MOST_FRAMES:
+                self.short_of(layout.STACKS_FULL)
+                return 0
+            file, function = self.string(code.co_filename), self.string(code.co_qualname)
+            at = layout.FRAMES_AT + number * layout.FRAME.size
+            layout.FRAME.pack_into(self.buffer, at, file, line, function, 0)
+            self.frames[key] = number
+        return number
+
+    # Notes
+
+    def note(self, key: str, value: str) -> None:
+        """Put `value` under `key` on the page of notes: the page is written beside the old one, then counts."""
+        with self.growing:
+            self.notes[key] = value
+            text = json.dumps(self.notes).encode()
+            if len(text) > layout.NOTES_SIZE - 4:
+                del self.notes[key]
+                self.short_of(layout.NOTES_FULL)
+                return
+            bank = 1 - (self.buffer[layout.BANK_AT] & 1)
+            at = layout.NOTES_AT + bank * layout.NOTES_SIZE
+            self.buffer[at : at + 4 + len(text)] = len(text).to_bytes(4, "little") + text
+            self._set(layout.BANK_AT, bank)
+
+
+_EMPTY_SLOT = memoryview(bytes(SLOT_SIZE)).cast("Q")
+
+
+def object_at(place: int) -> int:
+    """Return the offset of the object at `place`."""
+    return layout.OBJECTS_AT + place * layout.OBJECT.size
+
+
+def deep_key(frame: FrameType | None) -> tuple[int, ...]:
+    """Return what names the innermost four frames: the code and the instruction of each."""
+    key: tuple[int, ...] = ()
+    for _ in range(4):
+        if frame is None:
+            break
+        key = (*key, id(frame.f_code), frame.f_lasti)
+        frame = frame.f_back
+    return key
+
+
+def _label(kind: int, frame: FrameType | None) -> str:
+    """Return what the program calls the object that `frame` makes: "Account.lock", or where it was made."""
+    while frame is not None and is_framework(frame.f_code.co_filename):
+        frame = frame.f_back
+    name = layout.KINDS[kind]
+    if frame is None:
+        return name
+    code = frame.f_code
+    owner, attribute = store_after(code, frame.f_lasti)
+    if not attribute:
+        return f"{name} made at {short(code.co_filename)}:{frame.f_lineno}"
+    if not owner:
+        return attribute
+    parts = code.co_qualname.split(".")
+    is_method = owner == code.co_varnames[0] and len(parts) > 1 and parts[-2] != "<locals>"
+    return f"{parts[-2] if is_method else owner}.{attribute}"
+
+
+def _start_ticks() -> str:
+    """Return when this process started, as /proc has it: with the pid it names the process for good."""
+    with suppress(OSError):
+        stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+        return stat.rpartition(")")[2].split()[19]
+    return str(monotonic_ns())
+
+
+recorder = Recorder()
+local = _thread._local()  # noqa: SLF001 - threading.local is this class, and may be replaced
+
+
+def me() -> Me:
+    """Return the calling thread's record, made at the first call."""
+    try:
+        found: Me = local.me
+    except AttributeError:
+        return enter()
+    return found
+
+
+def enter() -> Me:
+    """Make the calling thread's record."""
+    made = recorder.enter()
+    # A finalizer that ran meanwhile may have made one: the first one counts, the other has ended.
+    first: Me | None = getattr(local, "me", None)
+    if first is not None:
+        recorder.leave(made)
+        return first
+    local.me = made
+    return made
+
+
+assert len(KIND) == len(layout.KINDS)
