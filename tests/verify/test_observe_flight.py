@@ -87,10 +87,11 @@ def test_ring_keeps_the_last(tmp_path: Path) -> None:
 
 
 def test_half_written_entry(tmp_path: Path) -> None:
-    """An entry whose number does not belong to its place is left out, and so is one without operation."""
+    """An entry whose number does not belong to its place is left out, and so is one without operation or end."""
     recorder, _ = pages(tmp_path)
     layout.ENTRY.pack_into(recorder.buffer, layout.RING_AT + 36 * 2, 3, 1, 1, 1, 0, 0, 1, 0, 1)
     layout.ENTRY.pack_into(recorder.buffer, layout.RING_AT + 36 * 3, 3, 1, 1, 0, 0, 0, 1, 0, 1)
+    layout.ENTRY.pack_into(recorder.buffer, layout.RING_AT + 36 * 4, 4, 1, 1, 1, 0, 0, 0, 0, 0)
     assert recorder.path is not None
     assert [1] == [entry.seq for entry in read(recorder.path).ring]
 

@@ -173,6 +173,7 @@ class _Reading:
                 seq % layout.MOST_ENTRIES != place
                 or not 0 < operation < len(OPERATIONS)
                 or not slot
+                or not count  # the last field is written last: a writer stopped before it got there
             ):
                 continue
             if raw != now[place * size : place * size + size]:
