@@ -34,7 +34,7 @@ from verify.primitives import (
     uncontrolled,
 )
 from verify.primitives.locals import Local
-from verify.primitives.locks import Lock, RLock
+from verify.primitives.locks import LOCK_IS_A_CLASS, Lock, RLock, allocate_lock
 from verify.primitives.patches import Patch
 from verify.primitives.selecting import Selector
 from verify.primitives.sockets import Socket, create_connection, create_server, socketpair
@@ -78,12 +78,11 @@ def method_rows() -> list[Patch]:
     for module in MODULES:
         out += module.rows()
     out += [
-        Patch(_thread, "allocate_lock", Lock),
-        Patch(_thread, "allocate", Lock),
+        Patch(_thread, "allocate_lock", allocate_lock),
+        Patch(_thread, "allocate", allocate_lock),
         Patch(_thread, "RLock", RLock),
-        Patch(threading, "Lock", Lock),
-        Patch(threading, "_allocate_lock", Lock),
-        Patch(threading, "RLock", RLock),
+        Patch(threading, "Lock", Lock if LOCK_IS_A_CLASS else allocate_lock),
+        Patch(threading, "_allocate_lock", allocate_lock),
         Patch(threading, "local", Local),
         Patch(queue, "SimpleQueue", queues.SimpleQueue),
         Patch(socket, "socket", Socket),

@@ -17,6 +17,8 @@ class Local:
     object first.
     """
 
+    __module__ = "_thread"
+
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Make a task-keyed object for a controlled caller, a real one for any other thread."""
         if cls is Local and (args or kwargs):

@@ -1,4 +1,4 @@
-"""Lock and RLock.
+"""Lock and RLock, and what stands for one that was there before the check.
 
 Promises: any waiter may get a released lock (the schedule decides), as with pthread mutexes. A lock
 may be released by another thread, an RLock only by its owner. `holder` is the task that took it. A
@@ -8,8 +8,9 @@ once; one taken by `acquire()` may be somebody's signal.
 
 from __future__ import annotations
 
+import sys
 import threading
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 from weakref import ref
 
 from verify import _real
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 TIMEOUT_MAX = threading.TIMEOUT_MAX
+LOCK_IS_A_CLASS = sys.version_info >= (3, 13)  # before, `threading.Lock` is a function
 
 
 class RLockLike(Protocol):
@@ -57,23 +59,49 @@ def seconds(blocking: bool, timeout: float | None) -> float | None:
     return timeout
 
 
-class Lock(Holdable):
-    """Stands in for `threading.Lock`."""
+class Mutex(Holdable):
+    """What both locks are: a gate, and a holder. The names are those of the C types."""
 
     __slots__ = ("gate",)
 
+    gate: Gate
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it; return whether it was taken."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give it back."""
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Lock(Mutex):
+    """Stands in for `threading.Lock`."""
+
+    __slots__ = ()
+
+    __module__ = "_thread"
     KIND = "Lock"
 
-    # The first execution binds it here; `acquire` in a later one adopts it anew.
     def __new__(cls) -> Self:
-        """Make a model for a controlled caller, a real lock for any other thread."""
-        running = current.controlled()
-        if running is None:
-            return _real.allocate_lock()  # type: ignore[return-value]
-        self = object.__new__(cls)
-        self.adopt(running)
-        return self
+        """Make a lock where CPython's type is one that can be called; else refuse as it does."""
+        if not LOCK_IS_A_CLASS:
+            raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
+        return allocate_lock()  # type: ignore[return-value] # the type is final
 
+    def __init_subclass__(cls) -> None:
+        if cls.__module__ != __name__:
+            raise TypeError("type '_thread.lock' is not an acceptable base type")
+
+    # The first execution binds it here; `acquire` in a later one adopts it anew.
     def adopt(self, execution: Execution) -> None:
         """Belong to `execution`, unlocked."""
         super().adopt(execution)
@@ -178,34 +206,44 @@ class Lock(Holdable):
         self.gate.firm = True
         return True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
     def __repr__(self) -> str:
         state = "unlocked" if self.gate.open else "locked"
         return f"<{state} threading.Lock object {self.title} at {id(self):#x}>"
 
 
-class RLock(Holdable):
-    """Stands in for `threading.RLock`."""
+def allocate_lock() -> Lock:
+    """Stand in for `threading.Lock`: a model for a controlled caller, a real lock for any other thread."""
+    running = current.controlled()
+    if running is None:
+        return _real.allocate_lock()  # type: ignore[return-value]
+    lock = object.__new__(Lock)
+    lock.adopt(running)
+    return lock
 
-    __slots__ = ("count", "gate")
 
+class RLock(Mutex):
+    """Stands in for `_thread.RLock`, which `threading.RLock` calls: arguments are for subclasses, as there."""
+
+    __slots__ = ("count",)
+
+    __module__ = "_thread"
     KIND = "RLock"
 
-    def __new__(cls) -> Self:
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
         """Make a model for a controlled caller, a real lock for any other thread."""
         running = current.controlled()
-        if running is None:
+        if running is None and cls is RLock:
             return _real.RLock()  # type: ignore[return-value]
         self = object.__new__(cls)
-        self.adopt(running)
+        if running is None:
+            self.count = 0
+            self.execution = None  # type: ignore[assignment] # bound by first use
+        else:
+            self.adopt(running)
         return self
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        """Ignore them."""
 
     def adopt(self, execution: Execution) -> None:
         """Belong to `execution`, unlocked."""
@@ -309,41 +347,34 @@ class RLock(Holdable):
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
     def __repr__(self) -> str:
         state = "unlocked" if self.gate.open else "locked"
         return f"<{state} threading.RLock object {self.title} count={self.count} at {id(self):#x}>"
 
 
-class AdoptedLock(Lock):
-    """Stands for a lock that was there before the check: `real` serves everyone the check does not control."""
+R = TypeVar("R", bound=RLockLike)
 
-    __slots__ = ("real",)
 
-    real: LockLike
+class Adopted(Mutex, Generic[R]):
+    """What stands for a lock that was there before the check: `real` serves everyone the check does not control."""
+
+    __slots__ = ()
+
+    real: R
 
     @classmethod
-    def of(cls, real: LockLike) -> Self:
+    def of(cls, real: R) -> Self:
         """Make a stand-in for `real`."""
         self = object.__new__(cls)
-        self.real = real
+        self.real = real  # type: ignore[misc] # a slot of the subclasses: two bases cannot both bring one
         self.execution = None  # type: ignore[assignment] # bound by first use
         return self
 
     def adopt(self, execution: Execution) -> None:
-        """Belong to `execution`, in the state in which the real lock is."""
+        """Belong to `execution`, free, and named in the order of first use."""
         super().adopt(execution)
         execution.early += 1
         self.creator, self.serial = "early", execution.early
-        if self.real.locked():
-            self.gate.open = False
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the model, or the real lock for an uncontrolled caller."""
@@ -357,6 +388,21 @@ class AdoptedLock(Lock):
             self.real.release()
         else:
             super().release()
+
+    def __repr__(self) -> str:
+        return f"<stand-in for {self.real!r}>"
+
+
+class AdoptedLock(Adopted[LockLike], Lock):
+    """Stands for a real lock."""
+
+    __slots__ = ("real",)
+
+    def adopt(self, execution: Execution) -> None:
+        """Belong to `execution`, in the state in which the real lock is."""
+        super().adopt(execution)
+        if self.real.locked():
+            self.gate.open = False
 
     def locked(self) -> bool:
         """Say whether somebody holds it."""
@@ -365,43 +411,8 @@ class AdoptedLock(Lock):
     def __enter__(self) -> bool:
         return super().__enter__() if current.controlled() is not None else self.real.acquire()
 
-    def __repr__(self) -> str:
-        return f"<stand-in for {self.real!r}>"
 
-
-class AdoptedRLock(RLock):
-    """As `AdoptedLock`, for a reentrant lock, which is free when a check starts."""
+class AdoptedRLock(Adopted[RLockLike], RLock):
+    """Stands for a real reentrant lock, which is free when a check starts."""
 
     __slots__ = ("real",)
-
-    real: RLockLike
-
-    @classmethod
-    def of(cls, real: RLockLike) -> Self:
-        """Make a stand-in for `real`."""
-        self = object.__new__(cls)
-        self.real = real
-        self.execution = None  # type: ignore[assignment] # bound by first use
-        return self
-
-    def adopt(self, execution: Execution) -> None:
-        """Belong to `execution`, free."""
-        super().adopt(execution)
-        execution.early += 1
-        self.creator, self.serial = "early", execution.early
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the model, or the real lock for an uncontrolled caller."""
-        if current.controlled() is None:
-            return self.real.acquire(blocking, timeout)
-        return super().acquire(blocking, timeout)
-
-    def release(self) -> None:
-        """Give back the model, or the real lock for an uncontrolled caller."""
-        if current.controlled() is None:
-            self.real.release()
-        else:
-            super().release()
-
-    def __repr__(self) -> str:
-        return f"<stand-in for {self.real!r}>"
