@@ -4,9 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# A tracer keeps the watchdog from telling a blocked call from a busy one, and slows child processes and
-# whole searches: these run without coverage.
-UNTRACED := $(addprefix tests/verify/test_,blocking.py check.py config.py cpython.py determinism.py \
+# A tracer slows child processes and whole searches: these run without coverage.
+UNTRACED := $(addprefix tests/verify/test_,check.py config.py cpython.py determinism.py \
 	differential.py examples.py programs20.py pytest_plugin.py uncontrolled.py)
 
 .PHONY: hunt test lint bench clean

@@ -207,6 +207,32 @@ def test_the_command_line_exits(backend: str, tmp_path: Path) -> None:
     assert "held.py:7 body" in run.stdout + run.stderr
 
 
+TRACED = """
+import os, sys, threading
+from verify import RandomWalk, explore
+from verify.program import of
+def trace(*_):
+    return trace
+def body():
+    threading.Thread(target=os.read, args=(os.pipe()[0], 1)).start()
+threading.settrace(trace)
+sys.settrace(trace)
+print(explore(of(body), RandomWalk(1), executions=1, backend="threads").diverged)
+"""
+
+
+@pytest.mark.slow
+def test_under_a_tracer() -> None:
+    """A tracer goes on when a thread is left behind in its call: on 3.11 an exception waiting there stops it."""
+    run = subprocess.run(
+        [sys.executable, "-c", TRACED], capture_output=True, text=True, check=False, timeout=50,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+    assert 0 == run.returncode, run.stderr
+    assert run.stdout.startswith("blocked outside the check: Thread-1 (read) (main/1) has been in")
+
+
 def spend(work: Callable[[], object]) -> Callable[[], None]:
     def body() -> None:
         end = _real.monotonic() + 0.3

@@ -208,7 +208,19 @@ class Pool:
             self.abandoned.append(carrier)
             carrier.task.worker = None
             self.running = self.root
-            raise_in(carrier.ident, Killed)
+            if not _tracing_hangs():
+                raise_in(carrier.ident, Killed)
+
+
+def _tracing_hangs() -> bool:
+    """Say whether an exception that waits in a thread blocked in C would stop this one.
+
+    On 3.11 such an exception keeps every thread's evaluation loop asking for pending work, and a traced function
+    asks for ever before its first line. Without the exception a thread left behind goes on to its end, uncontrolled.
+    """
+    return sys.version_info < (3, 12) and (
+        sys.gettrace() is not None or threading.gettrace() is not None
+    )
 
 
 def raise_in(ident: int, kind: type[BaseException]) -> bool:
