@@ -15,6 +15,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from stress import hunt, migrate
+from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
 from verify.record import own_version
@@ -39,12 +40,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     trace_cli.add_parser(commands)
     migrate.add_parser(commands)
     hunt.add_parser(commands)
+    watch.add_parser(commands)
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,
+        "watch": watch.run,
     }
     return parser, table
 

@@ -30,7 +30,7 @@ from stress.migrate_types import (
     MigrateResult,
 )
 from stress.side_channel import ChannelError, Message
-from stress.watchdog import Watchdog
+from stress.watchdog.counter import CounterWatchdog
 
 if TYPE_CHECKING:
     import socket
@@ -168,7 +168,7 @@ def _run(
     source = guests.Source(guest, options)
     hung = False
     try:
-        with Watchdog(
+        with CounterWatchdog(
             lambda: source.progress() + destination.heard,
             options.stall_timeout,
             options.output,

@@ -18,7 +18,7 @@ from mig import transport
 from mig.incoming import Incoming, State
 from stress import digests, guests
 from stress.side_channel import ChannelError, Message, receive, send
-from stress.watchdog import Watchdog
+from stress.watchdog.counter import CounterWatchdog
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -123,7 +123,7 @@ def main() -> int:
         if order is None:
             return 0
         directory = pathlib.Path(order.text("output"))
-        with Watchdog(
+        with CounterWatchdog(
             progress.value,
             order.number("stall_ms") / 1000,
             directory,

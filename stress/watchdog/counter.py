@@ -1,4 +1,4 @@
-"""Notices that a run on real threads stands still, says where every thread is, and ends it.
+"""Watches a counter from a thread of the same process: stacks into a file, then the end of the run.
 
 Promises: when the progress counter has not moved for `stall_timeout` seconds, one file with every
 thread's Python backtrace, its name and its role is written, followed by py-spy's view of this
@@ -144,7 +144,7 @@ def end_process(path: pathlib.Path | None, headline: str) -> None:
     os._exit(EXIT_HANG)
 
 
-class Watchdog:
+class CounterWatchdog:
     """Watches a counter from a thread of its own; use it as a context manager.
 
     `progress` returns a number that grows while the run gets on; `processes` names the processes to

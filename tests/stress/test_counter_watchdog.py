@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stress import watchdog
+from stress.watchdog import counter as watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_moving_counter_keeps_it_silent(tmp_path: pathlib.Path) -> None:
             enough.set()
         return value
 
-    with watchdog.Watchdog(progress, 0.02, tmp_path) as dog:
+    with watchdog.CounterWatchdog(progress, 0.02, tmp_path) as dog:
         assert enough.wait(10)
     assert not dog.fired
     assert list(tmp_path.iterdir()) == []
@@ -64,7 +64,7 @@ def test_still_counter_reports_once(
         done.set()
 
     directory = tmp_path / "new" / "out"
-    with watchdog.Watchdog(lambda: 7, 0.02, directory, on_hang=on_hang) as dog:
+    with watchdog.CounterWatchdog(lambda: 7, 0.02, directory, on_hang=on_hang) as dog:
         assert done.wait(10)
     path = directory / f"hang-{os.getpid()}.txt"
     assert calls == [(path, "no progress for 0.02 s (counter 7)")]
@@ -91,7 +91,7 @@ def test_report_that_cannot_be_written_is_said(
         said.append(f"{path} {headline}")
         done.set()
 
-    with watchdog.Watchdog(lambda: 0, 0.02, taken, on_hang=on_hang):
+    with watchdog.CounterWatchdog(lambda: 0, 0.02, taken, on_hang=on_hang):
         assert done.wait(10)
     assert said[0].startswith("None no progress for 0.02 s (counter 0), report not written: ")
 
@@ -111,7 +111,7 @@ def test_stall_timeout_must_be_positive(tmp_path: pathlib.Path) -> None:
     """Zero and not-a-number are refused."""
     for seconds in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="stall timeout"):
-            watchdog.Watchdog(lambda: 0, seconds, tmp_path)
+            watchdog.CounterWatchdog(lambda: 0, seconds, tmp_path)
 
 
 def test_py_spy_failures_are_words(tmp_path: pathlib.Path) -> None:
@@ -122,11 +122,11 @@ def test_py_spy_failures_are_words(tmp_path: pathlib.Path) -> None:
 
 PROGRAM = """
 import pathlib, sys, threading
-from stress import watchdog
+from stress.watchdog import counter as watchdog
 lock = threading.Lock()
 lock.acquire()
 threading.Thread(target=lock.acquire, name="migration", daemon=True).start()
-with watchdog.Watchdog(lambda: 0, 0.05, pathlib.Path(sys.argv[1])):
+with watchdog.CounterWatchdog(lambda: 0, 0.05, pathlib.Path(sys.argv[1])):
     lock.acquire()
 """
 

@@ -1,0 +1,117 @@
+"""From snapshots and dumps to a report: pure.
+
+Promises: `diagnose` always returns a report, however little it is given, and is a function of its
+arguments alone. Of several processes the one with the strongest verdict is blamed; a process that only
+waits for another is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stress.hang import rows
+from stress.hang.graph import stuck
+from stress.hang.model import VERDICTS, HangReport
+from stress.hang.scene import scenes
+from stress.hang.verdicts import Finding, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stress.hang.scene import Scene
+    from verify.backtraces import ProcessDump
+    from verify.observe.snapshot import Snapshot
+
+__all__ = ["certain", "diagnose"]
+
+_FOR_A_CHILD: Final = ("os.waitpid", "subprocess", "Popen", "read", "os.read", "select", "Selector")
+_HELPERS: Final = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def diagnose(
+    snapshots: Sequence[Snapshot],
+    dumps: Sequence[ProcessDump] = (),
+    *,
+    headline: str = "no progress",
+    patience_s: float = 1.0,
+    activity: Mapping[int, float] | None = None,
+    moving: Iterable[int] = (),
+    stale: Iterable[int] = (),
+    commands: Mapping[int, tuple[str, ...]] | None = None,
+    attached: Mapping[str, str] | None = None,
+    problems: Iterable[str] = (),
+    notes: Mapping[str, str] | None = None,
+    repro: str = "",
+) -> HangReport:
+    """Return the report on processes that made no progress for `patience_s` seconds.
+
+    `dumps` come in the order parents first. `activity` maps kernel thread ids to the share of the time
+    that they computed (0 to 1), `moving` are those whose stack or variables changed between samples;
+    `stale` are threads that an earlier report has told of and that are left behind: they are shown, not
+    blamed. `commands` are the processes' command lines, where no recording has them; `notes` come beside
+    those of the program.
+    """
+    known = commands or {}
+    all_scenes = scenes(snapshots, dumps, activity or {}, moving, stale)
+    findings = [(scene, judge(scene, patience_s)) for scene in all_scenes]
+    scene, finding = _strongest(findings, known)
+    told = dict(scene.snapshot.notes) if scene is not None and scene.snapshot is not None else {}
+    trouble = list(problems)
+    for snapshot in snapshots:
+        trouble += [f"process {snapshot.pid}: {each}" for each in snapshot.incomplete]
+    for dump in dumps:
+        trouble += [f"process {dump.pid}: {each}" for each in dump.problems]
+    return HangReport(
+        headline=headline,
+        verdict=finding.verdict,
+        kind=finding.kind,
+        cause=finding.cause,
+        details=finding.details,
+        cycle=finding.cycle,
+        pid=scene.pid if scene is not None else 0,
+        command=_command(scene, known) if scene is not None else (),
+        threads=tuple(row for each in _ordered(all_scenes, scene) for row in rows.rows(each)),
+        notes={**told, **(notes or {})},
+        snapshots=tuple(snapshots),
+        dumps=tuple(dumps),
+        attached=dict(attached or {}),
+        problems=tuple(trouble),
+        repro=repro,
+    )
+
+
+def certain(snapshot: Snapshot, patience_s: float, stale: Iterable[int] = ()) -> bool:
+    """Say whether a recording alone shows threads that can never go on, all waiting for over `patience_s`.
+
+    True whatever the other threads do: a cycle of waits without time-outs, or a holder that has ended.
+    """
+    (scene,) = scenes([snapshot], (), {}, (), stale)
+    waited = [scene.waited_s(actor) or 0.0 for actor in stuck(scene) if not actor.stale]
+    return bool(waited) and min(waited) >= patience_s
+
+
+def _strongest(
+    findings: list[tuple[Scene, Finding]], commands: Mapping[int, tuple[str, ...]]
+) -> tuple[Scene | None, Finding]:
+    def weight(place: int) -> tuple[bool, int, bool, int]:
+        scene, finding = findings[place]
+        helper = any(word in _HELPERS for word in _command(scene, commands)) or any(
+            part in word for word in _command(scene, commands) for part in _HELPERS
+        )
+        operation = scene.main.operation if scene.main is not None else ""
+        waits_for_child = len(findings) > 1 and operation.startswith(_FOR_A_CHILD)
+        # Of equals the parent, unless it only waits for the child.
+        return helper, VERDICTS.index(finding.verdict), waits_for_child, place
+
+    if not findings:
+        nothing = "no Python process could be looked at: see what could not be had"
+        return None, Finding("blocked I/O", "unknown", nothing)
+    return findings[min(range(len(findings)), key=weight)]
+
+
+def _command(scene: Scene, commands: Mapping[int, tuple[str, ...]]) -> tuple[str, ...]:
+    return scene.command or commands.get(scene.pid, ())
+
+
+def _ordered(all_scenes: Sequence[Scene], first: Scene | None) -> list[Scene]:
+    return sorted(all_scenes, key=lambda scene: scene is not first)

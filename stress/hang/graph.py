@@ -1,0 +1,103 @@
+"""Who waits for whom, and who can therefore never go on.
+
+Promises: pure. An edge means that only the threads it leads to can end the wait; where anybody might
+(a notification, an item, an event) there is no edge. `stuck` is exact for what was recorded: the largest
+set of threads each of which needs somebody of the set, or somebody who has ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stress.hang.scene import Actor, Scene
+    from verify.observe.snapshot import ObjectState
+
+__all__ = ["blockers", "cycle_from", "stuck"]
+
+_OWNED = ("Lock", "RLock")
+
+
+def blockers(scene: Scene, actor: Actor) -> tuple[Actor, ...]:
+    """Return the threads of which one must act for `actor` to go on; empty where anybody could."""
+    thing = scene.object_of(actor)
+    if thing is None or scene.snapshot is None:
+        return ()
+    if thing.kind == "Thread":
+        target = scene.by_slot(thing.value)
+        return (target,) if target is not None else ()
+    if thing.kind in {"Future", "Pool"}:
+        return _workers(scene, thing)
+    if thing.kind not in _OWNED and actor.operation.endswith((".acquire", ".wait_for_lock")):
+        thing = scene.snapshot.object(thing.lock) or thing
+    if thing.kind in _OWNED:
+        owner = scene.by_slot(thing.owner)
+        return (owner,) if owner is not None else _holders(scene, thing)
+    if thing.kind == "Semaphore":
+        return _holders(scene, thing)
+    return ()
+
+
+def _holders(scene: Scene, thing: ObjectState) -> tuple[Actor, ...]:
+    return tuple(
+        actor
+        for actor in scene.actors
+        if actor.state is not None and any(hold.object == thing.id for hold in actor.state.holds)
+    )
+
+
+def _workers(scene: Scene, future: ObjectState) -> tuple[Actor, ...]:
+    """Return the worker that runs the future; all workers of pools while it is still queued."""
+    owner = scene.by_slot(future.owner)
+    if owner is not None:
+        return (owner,)
+    return tuple(
+        actor
+        for actor in scene.living
+        if actor.state is not None and actor.state.role == "pool worker"
+    )
+
+
+def stuck(scene: Scene) -> dict[Actor, tuple[Actor, ...]]:
+    """Return the threads that can never go on, each with the threads that it waits for."""
+    waiting = {
+        actor: needed
+        for actor in scene.living
+        if actor.timeout_s() is None and (needed := blockers(scene, actor))
+    }
+    joins = {actor for actor in waiting if _joins(scene, actor)}
+    while True:
+        free = [
+            actor
+            for actor, needed in waiting.items()
+            if any(
+                # A thread that has ended gives nothing back, but to wait for its end is over.
+                (each.alive and each not in waiting) or (not each.alive and actor in joins)
+                for each in needed
+            )
+        ]
+        if not free:
+            return waiting
+        for actor in free:
+            del waiting[actor]
+
+
+def _joins(scene: Scene, actor: Actor) -> bool:
+    thing = scene.object_of(actor)
+    return thing is not None and thing.kind == "Thread"
+
+
+def cycle_from(start: Actor, waiting: dict[Actor, tuple[Actor, ...]]) -> tuple[Actor, ...]:
+    """Return the cycle that `start` leads to, or the path to a thread that has ended (its last element)."""
+    path = [start]
+    while True:
+        needed = waiting.get(path[-1])
+        if needed is None:  # has ended
+            return tuple(path)
+        # Of the holders of a semaphore another one tells more than the waiting thread itself; a way back is
+        # shown rather than a longer path.
+        needed = tuple(each for each in needed if each is not path[-1]) or needed
+        following = next((each for each in needed if each in path), needed[0])
+        if following in path:
+            return tuple(path[path.index(following) :])
+        path.append(following)

@@ -1,0 +1,111 @@
+"""`stage3 watch`: run a command, or look at a process that runs, and report it when it hangs.
+
+Promises: exit code 5 after a hang, with a report; the command's own code otherwise; 2 for bad input, before
+anything runs. The command and its children record what their threads wait for and hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from stress.watchdog import launch, processes
+from stress.watchdog.sidecar import Watchdog
+
+__all__ = ["add_parser", "run"]
+
+EXIT_BAD_INPUT: Final = 2
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0; raise what argparse shows."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of `stage3 watch`."""
+    parser = commands.add_parser(
+        "watch",
+        help="run a command; when it hangs, say who waits for whom, and end it",
+        description="Runs COMMAND (or looks at process PID) from a process of its own. When nothing moves for the "
+        "limit, writes hang-PID.txt, .json and .html with verdict, cause and every thread, and ends it.",
+        epilog="Exit codes: 5 after a hang with a report, otherwise those of COMMAND (128 + signal when one ended it).",
+    )
+    add = parser.add_argument
+    add("--limit", type=seconds, default=5.0, help="seconds without progress (5)", metavar="S")
+    add("--time-limit", type=seconds, help="report and end it after S seconds anyway", metavar="S")
+    add(
+        "--output",
+        type=Path,
+        default=Path("stage3-out"),
+        metavar="DIR",
+        help="for reports (stage3-out)",
+    )
+    add(
+        "--kill",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="end what hangs after the report (default: COMMAND yes, --pid no)",
+    )
+    add("--no-record", action="store_true", help="stacks alone: do not record in COMMAND")
+    add("--pid", type=int, help="look at a process that runs already")
+    add("words", nargs="*", metavar="COMMAND", help="behind --")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `stage3 watch` with parsed arguments; return the exit code."""
+    words: list[str] = args.words
+    pid: int | None = args.pid
+    if (pid is None) == (not words):
+        return _refuse("give either a command (stage3 watch -- COMMAND ...) or --pid PID")
+    if pid is not None and (pid <= 0 or processes.one(pid) is None):
+        return _refuse(f"--pid {pid}: no such process; `ps -e` lists those that run")
+    if pid == os.getpid():
+        return _refuse(f"--pid {pid} is this command itself; give another process")
+    with contextlib.ExitStack() as stack:
+        flights = launch.flights_of(pid) if pid is not None else None
+        environment = None
+        if pid is None and not args.no_record:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="stage3-flight-"))
+            flights = Path(made)
+            environment = launch.environment(flights)
+        watchdog = Watchdog(
+            words if pid is None else pid,
+            args.limit,
+            args.output,
+            kill=args.kill,
+            time_limit_s=args.time_limit,
+            flights=flights,
+            environment=environment,
+        )
+        before = signal.signal(signal.SIGTERM, _ended)
+        stack.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            return watchdog.run().code
+        except OSError as error:
+            return _refuse(
+                f"{words[0] if words else pid}: {error.strerror}; give a command that PATH finds"
+            )
+
+
+def _ended(_number: int, _frame: object) -> None:
+    """Leave by way of the clean-up: the command must not outlive its watch."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _refuse(problem: str) -> int:
+    sys.stderr.write(f"stage3 watch: {problem}\n")
+    return EXIT_BAD_INPUT
