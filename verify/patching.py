@@ -26,6 +26,7 @@ from verify.primitives import (
     events,
     futures,
     logs,
+    polling,
     queues,
     selecting,
     semaphores,
@@ -67,6 +68,7 @@ MODULES = (
     logs,
     times,
     selecting,
+    polling,
     uncontrolled,
 )
 ABSENT = object()

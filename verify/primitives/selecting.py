@@ -56,9 +56,9 @@ class Selector(Named):
 
     def register(self, fileobj: object, events: int, data: object = None) -> Key:
         """Watch a modelled socket."""
-        if self.real is not None or (not self.keys and _is_foreign(fileobj)):
+        if self.real is not None or (not self.keys and is_foreign(fileobj)):
             return self._pass_through().register(fileobj, events, data)  # type: ignore[return-value, arg-type]
-        made = _socket_of(fileobj)
+        made = socket_of(fileobj)
         if made in self.keys:
             raise KeyError(f"{fileobj!r} is already registered")
         if not events or events & ~(selectors.EVENT_READ | selectors.EVENT_WRITE):
@@ -73,7 +73,7 @@ class Selector(Named):
         """Stop watching."""
         if self.real is not None:
             return self.real.unregister(fileobj)  # type: ignore[return-value, arg-type]
-        made = _socket_of(fileobj)
+        made = socket_of(fileobj)
         try:
             key = self.keys.pop(made)
         except KeyError:
@@ -91,7 +91,7 @@ class Selector(Named):
         """Wait until a watched socket is ready; return those that are, in the order of registration."""
         if self.real is not None:
             return self.real.select(timeout)  # type: ignore[return-value]
-        execution = _execution()
+        execution = running_execution()
         me = me_of(execution)
         if timeout is not None and timeout <= 0:
             execution.point(me, "Selector.select", self)
@@ -102,7 +102,7 @@ class Selector(Named):
         ready = []
         for made, key in self.keys.items():
             mask = 0
-            if key.events & selectors.EVENT_READ and _readable(made).open:
+            if key.events & selectors.EVENT_READ and readable(made).open:
                 mask |= selectors.EVENT_READ
             if key.events & selectors.EVENT_WRITE and made.tx is not None and made.tx.writable.open:
                 mask |= selectors.EVENT_WRITE
@@ -132,7 +132,7 @@ class Selector(Named):
         """Become a real selector: what it waits for (a pipe, a subprocess) is not the check's."""
         if self.real is None:
             self.real = _real.DefaultSelector()
-            _execution().uncontrolled("selectors.select on files")
+            running_execution().uncontrolled("selectors.select on files")
         return self.real
 
     def __enter__(self) -> Self:
@@ -147,18 +147,20 @@ class Selector(Named):
         self.close()
 
 
-def _execution() -> Execution:
+def running_execution() -> Execution:
+    """Return the execution under way; raises `RuntimeError` after its end."""
     execution = current.execution
     if execution is None:
         raise RuntimeError("this selector belongs to a check that has ended")
     return execution
 
 
-def _socket_of(fileobj: object) -> Socket:
+def socket_of(fileobj: object) -> Socket:
+    """Return the modelled socket that this is, or is the descriptor of; raises `ValueError` if it is none."""
     if isinstance(fileobj, Socket):
         return fileobj
     if isinstance(fileobj, int):  # what asyncio hands over
-        made = Network.of(_execution()).by_number.get(fileobj)
+        made = Network.of(running_execution()).by_number.get(fileobj)
         if made is not None:
             return made
     raise ValueError(
@@ -166,10 +168,10 @@ def _socket_of(fileobj: object) -> Socket:
     )
 
 
-def _is_foreign(fileobj: object) -> bool:
+def is_foreign(fileobj: object) -> bool:
     """Say whether this is something real: an open file or its descriptor."""
     if isinstance(fileobj, int):
-        return fileobj not in Network.of(_execution()).by_number
+        return fileobj not in Network.of(running_execution()).by_number
     return not isinstance(fileobj, Socket) and hasattr(fileobj, "fileno")
 
 
@@ -182,21 +184,21 @@ def _select(  # noqa: PLR0917 - as select.select
     timeout: float | None = None,
 ) -> tuple[list[object], list[object], list[object]]:
     del me
-    if all(_is_foreign(each) for each in (*rlist, *wlist, *xlist)) and (rlist or wlist or xlist):
+    if all(is_foreign(each) for each in (*rlist, *wlist, *xlist)) and (rlist or wlist or xlist):
         execution.uncontrolled("select.select on files")
         return _real.select(rlist, wlist, xlist, timeout)  # type: ignore[type-var] # files, as they were given
     wanted: dict[Socket, int] = {}
     for several, event in ((rlist, selectors.EVENT_READ), (wlist, selectors.EVENT_WRITE)):
         for each in several:
-            made = _socket_of(each)
+            made = socket_of(each)
             wanted[made] = wanted.get(made, 0) | event
     with Selector() as selector:
         for made, events in wanted.items():
             selector.register(made, events)
         ready = {key.fileobj: mask for key, mask in selector.select(timeout)}
     return (
-        [each for each in rlist if ready.get(_socket_of(each), 0) & selectors.EVENT_READ],
-        [each for each in wlist if ready.get(_socket_of(each), 0) & selectors.EVENT_WRITE],
+        [each for each in rlist if ready.get(socket_of(each), 0) & selectors.EVENT_READ],
+        [each for each in wlist if ready.get(socket_of(each), 0) & selectors.EVENT_WRITE],
         [],
     )
 
@@ -208,14 +210,15 @@ def rows() -> list[Patch]:
     return out
 
 
-def _readable(made: Socket) -> Gate:
+def readable(made: Socket) -> Gate:
+    """Return the gate that is open when there is something to read or to accept."""
     return made.acceptable if made.rx is None else made.rx.readable
 
 
 def _gates(made: Socket, events: int) -> list[Gate]:
     gates = []
     if events & selectors.EVENT_READ:
-        gates.append(_readable(made))
+        gates.append(readable(made))
     if events & selectors.EVENT_WRITE and made.tx is not None:
         gates.append(made.tx.writable)
     return gates

@@ -1,8 +1,8 @@
 """Stream sockets in memory: socketpair, and TCP and unix addresses that exist only inside one execution.
 
 Promises: bounded buffers, so writes are partial and block as real ones do; reads return what is
-there; closing and shutting down are seen by the peer (end of file, broken pipe); time-outs are
-virtual. Bytes sent take virtual time at the link's byte rate (`Settings.link_bytes_per_s`). A
+there; closing and shutting down are seen by the peer (end of file, broken pipe, reset: see
+`streams`); time-outs are virtual. Bytes sent take virtual time at the link's byte rate (`Settings.link_bytes_per_s`). A
 socket's gates name the task that last used the other end, so that a hang report can say who was
 expected to read. Does not do: datagrams, out-of-band data, TLS, descriptors shared with real files.
 Closing a socket does not wake a task that is blocked in it (as on Linux).
@@ -13,12 +13,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
 from verify import _real
 from verify.primitives.patches import me_of
+from verify.primitives.streams import Stream
 from verify.runtime import current
 from verify.runtime.gate import Gate
 from verify.runtime.naming import Named
@@ -34,45 +36,7 @@ if TYPE_CHECKING:
 
 FIRST_PORT = 40_000
 FIRST_FILENO = 1_000
-
-
-class Stream(Named):
-    """Bytes under way in one direction between two sockets."""
-
-    __slots__ = ("at_end", "broken", "data", "limit", "readable", "writable")
-
-    KIND = "stream"
-
-    def __init__(self, execution: Execution, limit: int) -> None:
-        self.adopt(execution)
-        self.data = bytearray()
-        self.limit = limit
-        self.at_end = False
-        self.broken = False
-        self.readable = Gate(execution, self, is_open=False)
-        self.writable = Gate(execution, self, is_open=True)
-
-    def settle(self) -> None:
-        """Set both gates after a change."""
-        if self.data or self.at_end:
-            self.readable.set_open()
-        else:
-            self.readable.set_closed()
-        if self.broken or len(self.data) < self.limit:
-            self.writable.set_open()
-        else:
-            self.writable.set_closed()
-
-    def end(self) -> None:
-        """The writer will write no more."""
-        self.at_end = True
-        self.settle()
-
-    def break_off(self) -> None:
-        """The reader will read no more."""
-        self.broken = True
-        self.data.clear()
-        self.settle()
+LINGER = struct.Struct("ii")
 
 
 class Network:
@@ -220,14 +184,18 @@ class Socket(Named):
         execution, me = self._use()
         stream = self._connected(self.tx)
         if not len(data):
+            self._check_writable(stream)
             return 0
         self._used_by(me, stream.readable, self.rx.writable if self.rx is not None else None)
         self._await(execution, me, "socket.send", stream, stream.writable)
-        if stream.broken or stream.at_end:
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        self._check_writable(stream)
         with memoryview(data) as view, view.cast("B") as octets:
-            count = min(len(octets), stream.limit - len(stream.data))
-            stream.data += octets[:count]
+            count = stream.put(octets)
+        if stream.deaf and self.rx is not None:
+            # The peer's answer to bytes for a socket that is gone: both ends are told, and the next send fails.
+            self.rx.reset()
+            stream.reset()
+            stream.refuse()
         rate = execution.settings.link_bytes_per_s
         if rate:
             execution.clock.advance(count / rate)
@@ -251,11 +219,7 @@ class Socket(Named):
         stream = self._connected(self.rx)
         self._used_by(me, stream.writable, self.tx.readable if self.tx is not None else None)
         self._await(execution, me, "socket.recv", stream, stream.readable)
-        piece = bytes(stream.data[:size])
-        if not flags & socket.MSG_PEEK:
-            del stream.data[:size]
-        stream.settle()
-        return piece
+        return stream.take(size, peek=bool(flags & socket.MSG_PEEK))
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
         """As recv, into `buffer`; return how many bytes."""
@@ -267,14 +231,17 @@ class Socket(Named):
     def shutdown(self, how: int) -> None:
         """End one direction or both."""
         self._enter("socket.shutdown")
-        if self.tx is None or self.rx is None:
+        if self.tx is None or self.rx is None or self._is_reset():
             raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
-        if how in {socket.SHUT_WR, socket.SHUT_RDWR}:
-            self.tx.end()
-            # A writer blocked on the full buffer gets its error now.
-            self.tx.writable.set_open()
-        if how in {socket.SHUT_RD, socket.SHUT_RDWR}:
-            self.rx.end()
+        if how not in {socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR}:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        if how != socket.SHUT_RD:
+            self.tx.end()  # a writer blocked on the full buffer gets its error now
+        if how != socket.SHUT_WR:
+            self.rx.stop_reading()
+        if how == socket.SHUT_RDWR and self.rx.is_tcp and not self.rx.shut:
+            self.rx.deaf = True
+            self.rx.settle()
 
     def close(self) -> None:
         """Close: the peer sees the end of the stream."""
@@ -287,10 +254,21 @@ class Socket(Named):
             if network.listeners.get(self.address) is self:
                 del network.listeners[self.address]
         self.closed = True
-        if self.tx is not None:
-            self.tx.end()
-        if self.rx is not None:
-            self.rx.break_off()
+        for pending in self.backlog or ():
+            pending.abort()
+        if self.tx is not None and self.rx is not None:
+            if self.rx.data or self._lingers_not():
+                self.abort()
+            else:
+                self.tx.end()
+                self.rx.drop()
+
+    def abort(self) -> None:
+        """Reset the connection: the peer has an error pending and nobody to send to."""
+        if self.tx is not None and self.rx is not None:
+            self.tx.reset()
+            self.rx.drop()
+            self.rx.refuse()
 
     # --- the rest of the interface
 
@@ -323,8 +301,11 @@ class Socket(Named):
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> object:
         """Return an option as set, 0 by default."""
-        del length
-        return self.options.get((level, option), 0)
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR) and self.rx is not None:
+            pending, self.rx.error = self.rx.error, 0
+            return pending
+        value = self.options.get((level, option), 0)
+        return value[:length] if isinstance(value, bytes) and length else value
 
     def getsockname(self) -> object:
         """Return the own address."""
@@ -332,7 +313,7 @@ class Socket(Named):
 
     def getpeername(self) -> object:
         """Return the peer's address."""
-        if self.rx is None:
+        if self.rx is None or self._is_reset():
             raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
         return self.peer_address
 
@@ -377,6 +358,27 @@ class Socket(Named):
         if self.closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
+    def _is_reset(self) -> bool:
+        return self.tx is not None and self.tx.is_tcp and self.tx.broken
+
+    def _lingers_not(self) -> bool:
+        """Say whether closing drops the connection at once: SO_LINGER with a time of 0, of TCP alone."""
+        value = self.options.get((socket.SOL_SOCKET, socket.SO_LINGER))
+        if not isinstance(value, bytes) or len(value) != LINGER.size:
+            return False
+        return self.tx is not None and self.tx.is_tcp and LINGER.unpack(value) == (1, 0)
+
+    def _check_writable(self, stream: Stream) -> None:
+        if not (stream.broken or stream.shut):
+            return
+        pending = self.rx
+        if stream.is_tcp and pending is not None and pending.error == errno.ECONNRESET:
+            pending.error = 0
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        if pending is not None and pending.error == errno.EPIPE:
+            pending.error = 0
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
     @staticmethod
     def _used_by(me: Task, served: Gate, other: Gate | None) -> None:
         # Who is expected to open a stream's gates: the last task to use that end for it, or, while nobody has, for
@@ -395,8 +397,9 @@ class Socket(Named):
 def join(one: Socket, other: Socket) -> None:
     """Connect two sockets by a stream in each direction."""
     limit = one.execution.settings.socket_buffer
-    one.tx = other.rx = Stream(one.execution, limit)
-    other.tx = one.rx = Stream(one.execution, limit)
+    is_tcp = one.family != socket.AF_UNIX
+    one.tx = other.rx = Stream(one.execution, limit, is_tcp=is_tcp)
+    other.tx = one.rx = Stream(one.execution, limit, is_tcp=is_tcp)
 
 
 def socketpair(
