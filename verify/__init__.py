@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CheckInconclusive,
         Detector,
         Finding,
+        ForeignBuild,
         InvariantError,
         Settings,
         Strategy,
@@ -42,6 +43,7 @@ __all__ = [
     "Detector",
     "Exploration",
     "Finding",
+    "ForeignBuild",
     "InvariantError",
     "Program",
     "RandomWalk",
@@ -66,7 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "abc": "CheckFailed CheckInconclusive Detector Finding InvariantError Settings Strategy UsageError",
+    "abc": "CheckFailed CheckInconclusive Detector Finding ForeignBuild InvariantError Settings Strategy UsageError",
     "api": "access advance broken draw invariant is_controlled is_free label",
     "check": "check interleavings",
     "explore": "Exploration Verdict explore replay",

@@ -114,6 +114,10 @@ class CheckInconclusive(CheckError):  # noqa: N818 - as above
     """A check came to nothing: something outside the schedule decides, or nothing ran. No pass, and no find."""
 
 
+class ForeignBuild(UserWarning):
+    """A failure that the running build of Python cannot show, where only those that it can show were asked for."""
+
+
 class Strategy(Protocol):
     """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business."""
 
@@ -289,6 +293,7 @@ __all__ = [
     "Detector",
     "ExecutionView",
     "Finding",
+    "ForeignBuild",
     "LockView",
     "Settings",
     "Strategy",

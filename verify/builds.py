@@ -12,6 +12,7 @@ Does not cover: which C calls poll is an implementation detail, so every call bu
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from verify.accesses import run
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from verify.abc import Finding, Strategy, T
     from verify.session import Outcome, Session
 
+ANY, RUNNING = "any", "running"
+CHOICES = (ANY, RUNNING)
+"""Which failures fail a check: any, or those alone that the running build of Python can show."""
 EVERY = "possible on every build"
 FREE = "needs a free-threaded build (or Python < 3.10)"
 ACCESSES = frozenset({"read", "write"})
@@ -50,6 +54,12 @@ class Feasible:
     def draw(self, bound: int) -> int:
         """Draw as the inner strategy."""
         return self.inner.draw(bound)
+
+
+def is_for_another(build: str) -> bool:
+    """Whether a label names builds that the running interpreter is not one of."""
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+    return build.startswith(FREE) and has_gil()
 
 
 def judge(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -20,7 +21,8 @@ from verify import granularity as granularities
 from verify import program as programs
 from verify import report
 from verify._real import perf_counter
-from verify.abc import CheckFailed, CheckInconclusive, UsageError
+from verify.abc import CheckFailed, CheckInconclusive, ForeignBuild, UsageError
+from verify.builds import ANY, CHOICES
 from verify.caller import CHECKED, caller
 from verify.explore import Exploration, Replayed, Verdict, explains_itself, explore
 from verify.explore import replay as run_again
@@ -57,6 +59,7 @@ class Plan:
     seed: int = 0
     backend: str = GREENLETS
     granularity: str | None = None
+    builds: str = ANY
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
@@ -67,6 +70,8 @@ class Plan:
             raise UsageError(f"no strategy {self.strategy!r}; there are: {known}")
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}; there are: {', '.join(BACKENDS)}")
+        if self.builds not in CHOICES:
+            raise UsageError(f"builds is {self.builds!r}; give one of: {', '.join(CHOICES)}")
         if self.granularity is not None:
             granularities.parse(self.granularity)
 
@@ -94,6 +99,7 @@ def check(
     settings: Settings | None = None,
     replay: str | None = None,
     backend: str = GREENLETS,
+    builds: str = ANY,
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
@@ -103,11 +109,12 @@ def check(
     points lie (`verify.granularity`; `auto` unless `settings` or a `scenario` ask otherwise).
     `replay` is a token from a report: that schedule alone is run. `backend` is "greenlets", or
     "threads" for code that needs an OS thread for each task (asyncio loops, extensions bound to a
-    thread). Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
+    thread). With `builds` "running" a failure that this build of Python cannot show is a `ForeignBuild`
+    warning. Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
     for arguments that cannot be used.
     """
     __tracebackhide__ = True
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
 
@@ -123,13 +130,14 @@ def interleavings(
     settings: Settings | None = None,
     replay: str | None = None,
     backend: str = GREENLETS,
+    builds: str = ANY,
 ) -> Callable[[Callable[P, object]], Callable[P, None]]:
     """Make a test function check its body under many interleavings; the arguments are those of `check`.
 
     The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
     same values.
     """
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds)
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
         @functools.wraps(test)
@@ -198,6 +206,7 @@ def conduct(
             executions=plan.budget,
             seconds=plan.seconds,
             backend=plan.backend,
+            builds=plan.builds,
         )
     except LeftTheTest as left:
         raise left.original from None
@@ -208,6 +217,11 @@ def conduct(
         if not state.explained:
             text = f"{text}\n\n{likely_cause()}"
         raise CheckInconclusive(report.in_one_line(state), text)
+    for group in state.warnings.values():
+        shown = report.failure(group, closing=closing(group.trace) if group.trace else ())
+        warnings.warn(
+            f"{report.headline(group, state.executions)}\n{shown}", ForeignBuild, stacklevel=3
+        )
     return state
 
 

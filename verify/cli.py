@@ -22,6 +22,7 @@ from traces.text import plain, show
 from verify import program as programs
 from verify import report
 from verify.abc import UsageError
+from verify.builds import ANY, CHOICES
 from verify.config import Config, find
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
@@ -79,6 +80,11 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         "--granularity",
         choices=MODES,
         help="where scheduling points lie (default: what the target asks for, else auto)",
+    )
+    parser.add_argument(
+        "--builds",
+        choices=CHOICES,
+        help="which failures count: of any build of Python (default), or those alone that the running one can show",
     )
     parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument(
@@ -157,17 +163,19 @@ def run_explore(args: argparse.Namespace) -> int:
             backend=args.backend,
             on_hang=_give_up,
             check_determinism=args.check_determinism,
+            builds=args.builds,
         )
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)
-        files = {key: _store(group, args.output) for key, group in state.groups.items()}
+        shown = {**state.groups, **state.warnings}
+        files = {key: _store(group, args.output) for key, group in shown.items()}
     except (UsageError, InputError) as error:
         return refuse("explore", error)
     if args.json:
         print(json.dumps(_as_json(state, files), indent=1))
         return state.exit_code
     print(report.summary(state))
-    for key, group in state.groups.items():
+    for key, group in shown.items():
         print(f"\n{'-' * 80}\n{report.failure(group, files[key])}", end="")
         if files[key]:
             print(f"trace:  stage3 trace show {files[key]}")
@@ -183,6 +191,7 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     if args.seed is None:
         args.seed = defaults.seed or 0
     args.backend = args.backend or defaults.backend or GREENLETS
+    args.builds = args.builds or defaults.builds or ANY
     args.package = args.package or list(defaults.packages)
     args.output = args.output or defaults.output or store.DIRECTORY
 
@@ -227,6 +236,7 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "granularity": state.granularity,
         "diverged": state.diverged,
         "groups": [_group_json(group, files[key]) for key, group in state.groups.items()],
+        "warnings": [_group_json(group, files[key]) for key, group in state.warnings.items()],
         "notes": [_group_json(group, "") for group in state.notes.values()],
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
+from verify.builds import CHOICES
 from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS
 from verify.strategies import STRATEGIES
@@ -37,6 +38,7 @@ class Config:
     packages: tuple[str, ...] = ()
     output: Path | None = None
     backend: str | None = None
+    builds: str | None = None
 
 
 def _executions(value: object) -> int | None:
@@ -74,6 +76,10 @@ def _backend(value: object) -> str | None:
     return value if isinstance(value, str) and value in BACKENDS else None
 
 
+def _builds(value: object) -> str | None:
+    return value if isinstance(value, str) and value in CHOICES else None
+
+
 def _output(value: object) -> Path | None:
     return Path(value) if isinstance(value, str) and value and "\0" not in value else None
 
@@ -86,6 +92,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "granularity": (_granularity, "one of " + ", ".join(f'"{name}"' for name in MODES)),
     "packages": (_packages, 'a list of package names, like ["bank"]'),
     "backend": (_backend, "one of " + ", ".join(f'"{name}"' for name in BACKENDS)),
+    "builds": (_builds, "one of " + ", ".join(f'"{name}"' for name in CHOICES)),
     "output": (_output, 'a directory, like "stage3-out"'),
 }
 

@@ -14,8 +14,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from traces import token as tokens
-from verify import _real, builds
+from verify import _real
 from verify.abc import ScheduleMismatchError, name_of
+from verify.builds import ANY, RUNNING, is_for_another, judge
 from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
 from verify.runtime.carriers import GREENLETS, THREADS
@@ -86,6 +87,7 @@ class Exploration:
     seconds: float = 0.0
     groups: dict[tuple[str, ...], Group] = field(default_factory=dict)
     notes: dict[tuple[str, ...], Group] = field(default_factory=dict)
+    warnings: dict[tuple[str, ...], Group] = field(default_factory=dict)
     diverged: str = ""
     exhausted: bool = False
     worth: str = ""
@@ -136,12 +138,14 @@ def explore(
     backend: str = GREENLETS,
     on_hang: Callable[[str], None] = print_hang,
     check_determinism: int = 0,
+    builds: str = ANY,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
     `backend` is "greenlets" (fast) or "threads" (an OS thread a task: for code that needs its own).
     `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. The first
-    `check_determinism` schedules are run twice; the search stops where two runs differ.
+    `check_determinism` schedules are run twice; the search stops where two runs differ. With `builds`
+    "running" a failure that this build of Python cannot show is a warning, not a find.
     """
     state = Exploration(program, strategy.name, strategy.seed, backend=backend)
     watching = program.detectors()
@@ -174,6 +178,9 @@ def explore(
         state.granularity = session.watch.granularity.text
         for group in state.groups.values():
             _record(session, group, strategy)
+    if builds == RUNNING:
+        state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
+        state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
     state.worth = strategy.worth(state.executions)
     return state
 
@@ -230,7 +237,7 @@ def _count(
 
 
 def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
-    group.build, group.choices = builds.judge(
+    group.build, group.choices = judge(
         session, group.finding, group.choices, group.granularity, group.first
     )
     with session.at(group.granularity):

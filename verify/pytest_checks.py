@@ -21,6 +21,7 @@ from traces.text import replay_line
 from verify import config as files
 from verify import program as programs
 from verify.abc import UsageError
+from verify.builds import ANY
 from verify.check import Plan, conduct, hash_seed_is_random
 from verify.pytest_plugin import DEFAULTS, MARKER, shown_id
 from verify.runtime.carriers import GREENLETS
@@ -79,7 +80,10 @@ def plan_of(item: pytest.Function) -> Plan:
     strategy = mark.strategy or file.strategy or "random"
     backend = mark.backend or file.backend or GREENLETS
     granularity = mark.granularity or file.granularity
-    return Plan(executions, seconds, strategy, seeds[0] if seeds else 0, backend, granularity)
+    builds = mark.builds or file.builds or ANY
+    return Plan(
+        executions, seconds, strategy, seeds[0] if seeds else 0, backend, granularity, builds
+    )
 
 
 def program_of(item: pytest.Function) -> Program:

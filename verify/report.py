@@ -32,6 +32,9 @@ def summary(state: Exploration) -> str:
     if state.diverged:
         lines.append(f"  stopped: {state.diverged}")
     lines += [f"  {headline(group, state.executions)}" for group in state.groups.values()]
+    if state.warnings:
+        lines.append("  warnings (this build of Python cannot show these):")
+        lines += [f"    {headline(group, state.executions)}" for group in state.warnings.values()]
     if state.notes:
         lines.append("  noted on the way (no execution ends with these):")
         lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]

@@ -17,7 +17,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from traces import token as tokens
-from verify import RandomWalk, UsageError, _real, accesses, builds, explore, invariant, replay
+from verify import (
+    CheckFailed,
+    ForeignBuild,
+    RandomWalk,
+    UsageError,
+    _real,
+    accesses,
+    builds,
+    check,
+    explore,
+    invariant,
+    replay,
+)
 from verify.explore import Exploration, Verdict
 from verify.granularity import MOST_CHARACTERS, Granularity, covers, parse
 from verify.instrument import rewrite
@@ -87,6 +99,19 @@ def test_needs_a_free_threaded_build(body: zoo.Program) -> None:
     assert group.trace is not None
     assert group.trace.failure is not None
     assert f"build: {group.build}" in group.trace.failure.details
+
+
+@pytest.mark.parametrize("body", shared.ATOMIC[:2], ids=names)
+def test_for_another_build(body: zoo.Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only this build of Python counts, such a fault warns and the check passes; on the other build it fails."""
+    with pytest.warns(ForeignBuild, match=r"s3:1:"):
+        state = check(body, executions=200, granularity="access", builds="running")
+
+    assert (0, 1) == (state.exit_code, len(state.warnings))
+    assert "this build of Python cannot show these" in summary(state)
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(CheckFailed, match="needs a free-threaded build"):
+        check(body, executions=200, granularity="access", builds="running")
 
 
 @pytest.mark.parametrize("body", shared.SPREAD, ids=names)
