@@ -15,6 +15,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from stress import hunt, migrate
+from stress.jobs import command as stress_command
 from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
@@ -41,6 +42,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     migrate.add_parser(commands)
     hunt.add_parser(commands)
     watch.add_parser(commands)
+    stress_command.add_parser(commands)
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
@@ -48,15 +50,27 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "migrate": migrate.run,
         "hunt": hunt.run,
         "watch": watch.run,
+        "stress": stress_command.run,
     }
     return parser, table
+
+
+def parse(given: Sequence[str]) -> tuple[argparse.Namespace, Commands]:
+    """Return the parsed arguments, with `behind`, the words of a command behind `--`, and the table of commands."""
+    words, behind = list(given), []
+    if words[:1] == ["stress"] and "--" in words:
+        at = words.index("--")
+        words, behind = words[:at], words[at + 1 :]
+    parser, table = _parser()
+    args = parser.parse_args(words)
+    args.behind = behind
+    return args, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
-    parser, table = _parser()
-    args = parser.parse_args(given)
+    args, table = parse(given)
     if args.command in CONTROLLED and argv is None:
         fix_hash_seed(given)
     try:

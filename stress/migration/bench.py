@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import verify
@@ -30,6 +31,18 @@ STRICT = frozenset({"thread"})
 """Designs that promise not to write under the big lock."""
 
 
+_slow_vcpus_s = 0.0
+
+
+def slow_vcpus(seconds: float) -> None:
+    """Let every vCPU made here or later sleep before each burst, as single-stepping in a debugger would slow it.
+
+    For runs on real threads; 0 takes it back.
+    """
+    global _slow_vcpus_s  # noqa: PLW0603 - one process of a stress job has one noise
+    _slow_vcpus_s = seconds
+
+
 class Guest(PageIncrement):
     """A guest program of a few stores that says when it has done them all."""
 
@@ -37,6 +50,8 @@ class Guest(PageIncrement):
 
     def run(self, cpu: Vcpu) -> float | None:
         """Step until asked to leave, or for good."""
+        if _slow_vcpus_s:
+            time.sleep(_slow_vcpus_s)
         idle = super().run(cpu)
         if idle is None:
             self.done.set()

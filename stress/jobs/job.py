@@ -1,0 +1,120 @@
+"""A whole stress job: runs in workers, what is kept of failures, the journal.
+
+Promises: everything it finds is in `JobResult` and in the artifacts folder, also when it is interrupted; run
+k is the same run whether the job is whole, sharded or resumed. Does not: print; `command` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from stress.jobs import folder as folders
+from stress.jobs import noise, runs
+from stress.jobs.outcome import JobResult, Problem
+from stress.jobs.stuck import Judge
+from verify.abc import UsageError
+from verify.supervise import BAD, Ended, Fate, Journal, WorkerError, run
+
+if TYPE_CHECKING:
+    from stress.jobs.progress import Progress
+    from stress.jobs.settings import Settings
+    from verify.supervise import Json
+    from verify.supervise.supervisor import Event
+
+JOURNAL: Final = "journal.jsonl"
+TTL_S: Final = 600.0
+"""A worker's time to live: what a program leaks ends there."""
+
+
+def run_job(settings: Settings, progress: Progress) -> JobResult:
+    """Run a job; raise `UsageError` for what cannot be run, `WorkerError` where no worker starts."""
+    header = settings.header()
+    with contextlib.ExitStack() as stack:
+        if settings.resume is not None:
+            journal = stack.enter_context(Journal.resume(settings.resume, header))
+            folder = folders.make(settings.output)
+        else:
+            folder = folders.make(settings.output)
+            journal = stack.enter_context(Journal.create(folder / JOURNAL, header))
+        result = JobResult(settings, folder, journal.path)
+        with progress, noise.busy(settings.noise.load, settings.seed):
+            try:
+                _Run(result, journal, progress).go()
+            except (UsageError, WorkerError):
+                if not result.done:
+                    shutil.rmtree(folder, ignore_errors=True)  # it holds nothing
+                raise
+        result.problems.sort(key=lambda problem: problem.number)
+    return result
+
+
+class _Run:
+    def __init__(self, result: JobResult, journal: Journal, progress: Progress) -> None:
+        self.result = result
+        self.settings = result.settings
+        self.journal = journal
+        self.progress = progress
+        self.judge = Judge(self.settings.limit_s)
+
+    def go(self) -> None:
+        """Run everything; a keyboard interrupt ends it, with all that was found until then."""
+        settings = self.settings
+        with contextlib.suppress(KeyboardInterrupt):
+            self.result.interrupted = True
+            summary = run(
+                settings.tasks(),
+                f"{runs.__name__}:{runs.make.__name__}",
+                options=self._options(),
+                workers=settings.workers,
+                heartbeat_s=settings.limit_s,
+                limit_s=settings.limit_s / 2,
+                ttl_s=TTL_S,
+                seconds=settings.duration_s,
+                journal=self.journal,
+                stop_on=BAD if settings.until_failure else (),
+                on_event=self.see,
+                judge=self.judge,
+                environment={"PYTHONHASHSEED": "0", **os.environ},
+            )
+            self.result.interrupted = False
+            self.result.seconds = summary.seconds
+            self.result.workers = summary.workers
+            self.result.stopped = summary.stopped
+
+    def _options(self) -> dict[str, Json]:
+        targets: list[Json] = [target.as_json() for target in self.settings.targets]
+        return {"targets": targets, "noise": self.settings.noise.as_json()}
+
+    def see(self, event: Event) -> None:
+        """Take an event in: count it, keep what is worth keeping, show it."""
+        self.progress.see(event)
+        if not isinstance(event, Ended):
+            return
+        result = self.result
+        result.counts[event.fate] += 1
+        result.resumed += event.resumed
+        target = self.settings.target_of(event.task).text
+        value = event.value if isinstance(event.value, dict) else {}
+        if event.fate is Fate.PASSED:
+            (result.skipped if value.get("skipped") else result.passed)[target] += 1
+            notes = value.get("notes")
+            result.notes.update(map(str, notes) if isinstance(notes, list) else ())
+            return
+        problem = self._problem(event, target, str(value.get("where", "")))
+        result.problems.append(problem)
+        self.progress.problem(problem)
+
+    def _problem(self, ended: Ended, target: str, where: str) -> Problem:
+        again = self.settings.again(ended.task)
+        task = ended.task
+        problem = Problem(
+            task.number, task.seed, target, ended.fate, ended.message, ended.seconds, again, where
+        )
+        if ended.resumed or len(self.result.problems) >= folders.MOST_KEPT:
+            return problem
+        headline = f"{target}: {problem.headline}"
+        return replace(problem, folder=folders.keep(self.result.folder, ended, headline, again))
