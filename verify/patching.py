@@ -30,6 +30,8 @@ from verify.primitives import (
     queues,
     selecting,
     semaphores,
+    signals,
+    thread_private,
     threads,
     times,
     uncontrolled,
@@ -69,6 +71,8 @@ MODULES = (
     times,
     selecting,
     polling,
+    signals,
+    thread_private,
     uncontrolled,
 )
 ABSENT = object()
@@ -156,5 +160,6 @@ def patched() -> Iterator[None]:
         adoption.adopt(adopted)
         yield
     finally:
+        thread_private.forget_dummies()
         adoption.restore(reversed(adopted))
         patches.restore()

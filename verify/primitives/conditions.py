@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from verify.primitives.locks import Lock, RLock
 from verify.primitives.patches import Patch, State, method
+from verify.runtime import interrupts
 from verify.runtime.gate import Gate
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class Waiter:
         self.task = task
         self.gate = gate
         self.notified = False
+
+    def gate_of(self, lock: Lock | RLock) -> Gate:
+        """Return what it waits for now."""
+        return lock.gate if self.notified else self.gate
 
 
 class ConditionState(State):
@@ -61,6 +66,8 @@ def _init(
     attributes["_lock"] = lock
     attributes["acquire"] = getattr(lock, "acquire")  # noqa: B009 - any lock-like object is allowed
     attributes["release"] = getattr(lock, "release")  # noqa: B009 - any lock-like object is allowed
+    if isinstance(lock, RLock):
+        attributes["_is_owned"] = lock._is_owned  # noqa: SLF001 - as CPython
     attributes["_waiters"] = deque()
     ConditionState.of(execution, condition)
 
@@ -88,6 +95,8 @@ def _wait(
     depth = lock.free_all(me)
     me.op = "Condition.wait"
     execution.park(me, waiter.gate, timeout)
+    if me in execution.interrupts and not waiter.notified:
+        _interrupted(execution, me, state, waiter, lock, depth)
     if not waiter.notified:
         _time_out(execution, me, state, waiter, lock)
     execution.wake(me)
@@ -113,6 +122,31 @@ def _time_out(
     me.yields += 1
     state.waiters.remove(waiter)
     execution.pass_gate(me, "Condition.timeout", state, lock.gate)
+
+
+def _interrupted(  # noqa: PLR0917 - the whole of a wait
+    execution: Execution,
+    me: Task,
+    state: ConditionState,
+    waiter: Waiter,
+    lock: Lock | RLock,
+    depth: int,
+) -> None:
+    """Do what was posted to the waiting task, then wait on; an exception leaves with the lock taken back."""
+    while me in execution.interrupts and not waiter.notified:
+        deadline = me.deadline
+        execution.wake(me)
+        try:
+            interrupts.deliver(execution, me)
+        except BaseException:
+            if not waiter.notified:
+                state.waiters.remove(waiter)
+            execution.pass_gate(me, "Condition.wake", state, lock.gate)
+            lock.take_back(me, depth)
+            raise
+        me.op = "Condition.wait"
+        gate = waiter.gate_of(lock)
+        execution.park(me, gate, None if deadline is None else deadline - execution.clock.now)
 
 
 def _notify(execution: Execution, me: Task, condition: threading.Condition, n: int = 1) -> None:
@@ -144,12 +178,16 @@ def _hand_over(execution: Execution, waiter: Waiter, gate: Gate) -> None:
     """A notified waiter no longer waits for the notification or its time-out, but for the lock."""
     task = waiter.task
     waiter.notified = True
+    if task.gate is not waiter.gate:
+        return  # it does what was posted to it, and asks for the lock afterwards
     waiter.gate.waiting.remove(task)
     execution.cancel_timer(task)
     task.gate = gate
     gate.waiting.append(task)
     if gate.open:
         execution.enable(task)
+    else:
+        execution.disable(task)  # an interrupt may have woken it before
 
 
 def rows() -> list[Patch]:

@@ -221,6 +221,9 @@ def allocate_lock() -> Lock:
     return lock
 
 
+allocate_lock.__module__ = "_thread"
+
+
 class RLock(Mutex):
     """Stands in for `_thread.RLock`, which `threading.RLock` calls: arguments are for subclasses, as there."""
 

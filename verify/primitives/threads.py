@@ -12,8 +12,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from verify.primitives import thread_private
 from verify.primitives.numbered import NUMBER, hash_of, next_number
 from verify.primitives.patches import Patch, function, method
+from verify.primitives.thread_private import TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from verify.runtime.execution import Execution
     from verify.runtime.task import Task
 
-TASK = "_stage3_task"
+STARTER = "start_new_thread" if sys.version_info < (3, 13) else "start_joinable_thread"
 
 
 def newname(template: str) -> str:
@@ -44,6 +46,9 @@ class _Started:
 
     def set(self) -> None:
         self.flag = True
+
+    def clear(self) -> None:
+        self.flag = False
 
 
 class _Handle:
@@ -104,29 +109,43 @@ def _start(execution: Execution, me: Task, thread: threading.Thread) -> None:
     if attributes[TASK] is not None:
         raise RuntimeError("threads can only be started once")
     execution.point(me, "Thread.start", attributes["_name"])
+    starter: Model = vars(threading)[f"_{STARTER}"]
+    if starter is vars(_thread)[STARTER]:
+        _spawn(execution, thread)
+    elif STARTER == "start_new_thread":  # the program's own
+        starter(Bootstrap(thread), ())
+    else:
+        starter(Bootstrap(thread), handle=attributes["_handle"], daemon=attributes["_daemonic"])
+
+
+class Bootstrap:
+    """What a program that replaces the starter of threads is given to run."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+
+    def __call__(self) -> None:
+        """Run in the caller's thread, as CPython's would."""
+        self.thread.run()
+
+
+def _spawn(execution: Execution, thread: threading.Thread) -> None:
+    attributes = vars(thread)
 
     def body() -> None:
         try:
             thread.run()
         finally:
             attributes["_is_stopped"] = True
+            thread_private.ended(thread)
 
     task = execution.spawn(body, attributes["_name"], daemon=bool(attributes["_daemonic"]))
     task.thread = thread
-    task.excepthook = lambda error: _call_excepthook(thread, error)
+    task.excepthook = lambda error: thread_private.call_excepthook(thread, error)
     attributes[TASK] = task
     attributes["_ident"] = task.ident
     attributes["_native_id"] = task.ident
     attributes["_started"].set()
-
-
-def _call_excepthook(thread: threading.Thread, error: BaseException) -> None:
-    """Do with an exception that no detector takes for a finding what CPython does."""
-    details = threading.ExceptHookArgs((type(error), error, error.__traceback__, thread))
-    try:
-        threading.excepthook(details)
-    except Exception:  # noqa: BLE001 - a hook that fails must not end the check
-        sys.excepthook(*sys.exc_info())
 
 
 def _join(
@@ -144,12 +163,14 @@ def _join(
         execution.point(me, "Thread.join", task)
     else:
         execution.pass_gate(me, "Thread.join", task, gate, timeout)
+    if task.done:
+        thread_private.is_stopped(thread)
 
 
 def _is_alive(execution: Execution, me: Task, thread: threading.Thread) -> bool:
     task = _task_of(thread)
     execution.point(me, "Thread.is_alive", task if task is not None else thread.name)
-    return task is not None and not task.done
+    return task is not None and not (task.done and thread_private.is_stopped(thread))
 
 
 def _task_of(thread: threading.Thread) -> Task | None:
@@ -161,28 +182,37 @@ class MainThread(threading.Thread):
     """What `current_thread()` and `main_thread()` return in the main task."""
 
     def __init__(self, task: Task) -> None:
-        vars(self).update(
-            _target=None, _name="MainThread", _args=(), _kwargs={}, _daemonic=False, _ident=task.ident,
-            _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=False, _stderr=sys.stderr,
-            _tstate_lock=None
-        )  # fmt: skip
-        vars(self)["_started"].set()
-        vars(self)["_handle"] = _Handle(vars(self))
-        vars(self)[TASK] = task
-        vars(self)[NUMBER] = 0
+        _running(self, task, "MainThread", 0)
+
+
+def _running(thread: threading.Thread, task: Task, name: str, number: int) -> None:
+    vars(thread).update(
+        _target=None, _name=name, _args=(), _kwargs={}, _daemonic=task.daemon, _ident=task.ident,
+        _native_id=task.ident, _initialized=True, _started=_Started(), _is_stopped=False, _stderr=sys.stderr,
+        _tstate_lock=None
+    )  # fmt: skip
+    vars(thread)["_started"].set()
+    vars(thread)["_handle"] = _Handle(vars(thread))
+    vars(thread)[TASK] = task
+    vars(thread)[NUMBER] = number
 
 
 def thread_of(task: Task) -> threading.Thread:
     """Return the thread object of a task."""
     thread = task.thread
-    if thread is None:
+    if thread is None and task.index == 0:
         thread = task.thread = MainThread(task)
     if not isinstance(thread, threading.Thread):
         raise TypeError("internal error in stage3: a task without a thread")
     return thread
 
 
-def _current_thread(_execution: Execution, me: Task) -> threading.Thread:
+def _current_thread(execution: Execution, me: Task) -> threading.Thread:
+    if me.thread is None and me.index:  # started by `_thread`
+        kind = vars(threading)["_DummyThread"]
+        dummy: threading.Thread = kind.__new__(kind)
+        _running(dummy, me, newname("Dummy-%d"), next_number(execution))
+        thread_private.keep_dummy(me, dummy)
     return thread_of(me)
 
 
@@ -195,11 +225,20 @@ def _get_ident(_execution: Execution, me: Task) -> int:
 
 
 def _enumerate(execution: Execution, _me: Task) -> list[threading.Thread]:
-    return [thread_of(task) for task in execution.tasks if not task.done]
+    return [thread_of(task) for task in _known(execution)]
 
 
 def _active_count(execution: Execution, _me: Task) -> int:
-    return sum(not task.done for task in execution.tasks)
+    return len(_known(execution))
+
+
+def _known(execution: Execution) -> list[Task]:
+    """Return the tasks that `threading` knows: not those that `_thread` started and that never asked who they are."""
+    return [
+        task
+        for task in execution.tasks
+        if not task.done and (task.thread is not None or task.index == 0)
+    ]
 
 
 def _start_new_thread(
@@ -215,10 +254,31 @@ def _start_new_thread(
         raise TypeError("2nd arg must be a tuple")
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError("optional 3rd arg must be a dictionary")
+    if isinstance(function, Bootstrap):
+        _spawn(execution, function.thread)
+        return function.thread.ident or 0
     title = getattr(function, "__name__", "thread")
     execution.point(me, "Thread.start", title)
-    task = execution.spawn(lambda: function(*args, **(kwargs or {})), title, daemon=True)
-    return task.ident
+
+    def body() -> None:
+        try:
+            function(*args, **(kwargs or {}))
+        finally:
+            thread_private.foreign_ended(execution.current)
+
+    return execution.spawn(body, title, daemon=True).ident
+
+
+def _start_joinable_thread(
+    execution: Execution, _me: Task, function: Model, *args: object, **kwargs: object
+) -> object:
+    if not isinstance(function, Bootstrap):
+        return _real_starter(function, *args, **kwargs)
+    _spawn(execution, function.thread)
+    return vars(function.thread)["_handle"]
+
+
+_real_starter: Model = vars(_thread)[STARTER]
 
 
 def _next_name(execution: Execution, _me: Task) -> int:
@@ -265,4 +325,6 @@ def rows() -> list[Patch]:
         function(threading, name, model, out)
     for name, model in LOW_LEVEL:
         function(_thread, name, model, out)
+    if STARTER == "start_joinable_thread":
+        function(_thread, STARTER, _start_joinable_thread, out)
     return out

@@ -29,6 +29,7 @@ from verify.runtime.carriers import MAX_KILLS, Killed
 from verify.runtime.enabled import EnabledTasks, order_of
 from verify.runtime.fair import Fair, Recent
 from verify.runtime.gate import Gate
+from verify.runtime.interrupts import SIMULATED, deliver, wake_all
 from verify.runtime.task import Task
 from verify.sites import assigned_name, site_of_frame
 
@@ -52,7 +53,7 @@ class Execution(EnabledTasks):
 
     __slots__ = (
         "__weakref__", "abort", "announcing", "choices", "choose", "current", "detectors", "early",
-         "endgame", "finding", "labels", "left", "listening", "locks", "max_jumps",
+         "endgame", "finding", "interrupts", "labels", "left", "listening", "locks", "max_jumps",
         "notes", "on_stop", "operation_hooks", "os_ident", "pool", "recent", "record_sites", "root",
         "settings", "stopping", "strategy", "tasks", "thread_names",
         "unfinished", "user",
@@ -100,6 +101,7 @@ class Execution(EnabledTasks):
         ]
         self.listening = bool(self.operation_hooks)
         self.announcing = False
+        self.interrupts: dict[Task, list[Callable[[], object]]] = {}
 
     # --- running
 
@@ -161,7 +163,10 @@ class Execution(EnabledTasks):
             self.root.switch()
             return
         except BaseException as exception:  # noqa: BLE001 - whatever leaves a thread is for the detectors to judge
-            task.exception = exception
+            if not (
+                isinstance(exception, SystemExit) and task.index
+            ):  # a thread that calls sys.exit() just ends
+                task.exception = exception
         self._end_task(task)
         self.pool.vacate(task)
         # From here on a switch to the root returns only when this carrier is used again, for
@@ -191,11 +196,11 @@ class Execution(EnabledTasks):
         """Judge an exception that left a task; return True if it ended the execution."""
         if self.stopping:
             return False
-        if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError | UsageError):
+        if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError | UsageError) and not (
+            hasattr(exception, SIMULATED)
+        ):
             self.stop_with(exception)
             return True
-        if isinstance(exception, SystemExit) and task.index:
-            return False  # a thread that calls sys.exit() just ends
         for detector in self.detectors:
             found = detector.raised(self, task, exception)
             if found is not None:
@@ -249,7 +254,7 @@ class Execution(EnabledTasks):
         if self.listening:
             self.announce(me)
 
-    def pass_gate(  # noqa: C901 - one step, written out: a call more would cost a tenth of it
+    def pass_gate(
         self, me: Task, op: str, target: object, gate: Gate, timeout: float | None = None
     ) -> bool:
         """Scheduling point before an operation that needs `gate` open; return False if `timeout` seconds ended first.
@@ -282,9 +287,7 @@ class Execution(EnabledTasks):
                     me.gate = None
                     if timeout is not None:
                         return self._after_timed_wait(me, gate)
-            if self.listening:
-                self.announce(me)
-            return True
+            return self._heard(me, gate) if self.listening else True
         me.gate = gate
         gate.waiting.append(me)
         if timeout is not None:
@@ -298,8 +301,15 @@ class Execution(EnabledTasks):
         me.gate = None
         if timeout is not None:
             return self._after_timed_wait(me, gate)
-        if self.listening:
-            self.announce(me)
+        return self._heard(me, gate) if self.listening else True
+
+    def _heard(self, me: Task, gate: Gate, timeout: float | None = None) -> bool:
+        """Tell of an operation that has its gate open; if an interrupt closed it, or woke the task early, wait on."""
+        if me in self.interrupts:
+            deliver(self, me)
+            if not gate.open:
+                return self.pass_gate(me, me.op, me.target, gate, timeout)
+        self.announce(me)
         return True
 
     def park(self, me: Task, gate: Gate, timeout: float | None) -> None:
@@ -328,6 +338,9 @@ class Execution(EnabledTasks):
             self.choices.append(enabled.index(chosen) + 1)
         elif count == 1:
             chosen = enabled[0]
+        elif self.interrupts and wake_all(self):
+            self.next_after(me)
+            return
         else:
             self._stuck()
             return
@@ -336,13 +349,16 @@ class Execution(EnabledTasks):
 
     def _after_timed_wait(self, me: Task, gate: Gate) -> bool:
         passed = gate.open
-        if not passed and me.deadline is not None:
-            self.clock.reach(me.deadline)
+        deadline, early = me.deadline, me in self.interrupts
+        if not (passed or early) and deadline is not None:
+            self.clock.reach(deadline)
             me.yields += 1
         self.cancel_timer(me)
         me.runnable = True
         if me not in self.enabled:
             insort(self.enabled, me, key=order_of)
+        if early and deadline is not None:
+            return self._heard(me, gate, deadline - self.clock.now)
         if self.listening:
             self.announce(me)
         return passed
@@ -363,10 +379,14 @@ class Execution(EnabledTasks):
         self.disable(me)
         self.next_after(me)
         self.current = me
-        if me.deadline is not None:
-            self.clock.reach(me.deadline)
+        deadline, early = me.deadline, me in self.interrupts
+        if deadline is not None and not early:
+            self.clock.reach(deadline)
         self.wake(me)
-        if self.listening:
+        if early and deadline is not None:
+            deliver(self, me)
+            self.sleep(me, deadline - self.clock.now)
+        elif self.listening:
             self.announce(me)
 
     def draw(self, bound: int) -> int:
@@ -389,6 +409,8 @@ class Execution(EnabledTasks):
 
     def announce(self, me: Task) -> None:
         """Tell the listening detectors that `me`'s operation takes effect now."""
+        if me in self.interrupts:
+            deliver(self, me)
         op, target = me.op, me.target
         self.announcing = True  # what an invariant reads is no access of the task's
         for detector in self.operation_hooks:

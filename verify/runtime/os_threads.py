@@ -225,10 +225,7 @@ def _tracing_hangs() -> bool:
 
 def raise_in(ident: int, kind: type[BaseException]) -> bool:
     """Raise `kind` in another OS thread at its next bytecode; return whether there is such a thread."""
-    found = ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(ident), ctypes.py_object(kind)
-    )
-    return bool(found)
+    return bool(_real.set_async_exc(ctypes.c_ulong(ident), ctypes.py_object(kind)))
 
 
 def _park_for_ever() -> None:

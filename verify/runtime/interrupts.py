@@ -1,0 +1,60 @@
+"""What one task does to another from outside: a signal's handler, an exception raised in another thread.
+
+Promises: the other task does it before its next operation takes effect, as CPython does it between two
+instructions. A task that is blocked or asleep is woken for it, and waits on, for the time that is left, unless it
+raises. What is done may perform operations of its own: the operation under way looks again afterwards.
+Does not: reach a task that makes no operation any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from verify.runtime.execution import Execution
+    from verify.runtime.task import Task
+
+SIMULATED = "_stage3_simulated"
+
+
+def post(execution: Execution, task: Task, action: Callable[[], object]) -> None:
+    """Let `task` do `action`: at once if it is the caller, else before its next operation."""
+    if task is execution.current:
+        _do(action)
+        return
+    execution.interrupts.setdefault(task, []).append(action)
+    execution.listening = True
+    execution.enable(task)
+
+
+def wake_all(execution: Execution) -> bool:
+    """Enable the tasks that have something to do; return whether there are any.
+
+    1. Task A posts to B, which is blocked on a gate, and so enables it.
+    2. Task C opens the gate, and closes it again: B is not enabled any more.
+    """
+    for task in execution.interrupts:
+        execution.enable(task)
+    return bool(execution.enabled)
+
+
+def deliver(execution: Execution, me: Task) -> None:
+    """Do what was posted to the running task; `op` and `target` are afterwards what they were."""
+    op, target = me.op, me.target
+    actions = execution.interrupts.get(me, [])
+    while actions:
+        action = actions.pop(0)
+        if not actions:
+            del execution.interrupts[me]
+        _do(action)
+    me.op, me.target = op, target
+
+
+def _do(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except KeyboardInterrupt as error:
+        vars(error)[SIMULATED] = True  # the program's, not that of whoever runs the check
+        raise
