@@ -17,7 +17,7 @@ from stress import ci
 from stress.jobs import noise, targets
 from stress.jobs.job import run_job
 from stress.jobs.progress import choose, span
-from stress.jobs.settings import DEFAULT_LIMIT_S, MOST_SEED, Settings
+from stress.jobs.settings import DEFAULT_LIMIT_S, MOST_SEED, SLOWEST, Settings
 from traces import store
 from traces.text import plain
 from verify.abc import UsageError
@@ -76,6 +76,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=DEFAULT_LIMIT_S,
         metavar="S",
         help=f"a run without progress for S seconds hangs ({DEFAULT_LIMIT_S:g})",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=duration,
+        metavar="T",
+        help=f"a run of more than T hangs, too ({SLOWEST} x the limit)",
     )
     parser.add_argument(
         "--output", type=Path, default=store.DIRECTORY, metavar="DIR", help="where the folder goes"
@@ -156,6 +162,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         shard=Shard.parse(args.shard) if args.shard is not None else Shard(),
         resume=args.resume,
         limit_s=args.limit,
+        time_limit_s=args.time_limit,
         noise=noisy,
         junit=args.junit,
     )

@@ -17,7 +17,7 @@ from stress.jobs import noise, runs
 from stress.jobs.outcome import JobResult, Problem
 from stress.jobs.stuck import Judge
 from verify.abc import UsageError
-from verify.supervise import BAD, Ended, Fate, Journal, WorkerError, run
+from verify.supervise import BAD, Ended, Fate, Journal, Started, WorkerError, run
 
 if TYPE_CHECKING:
     from stress.jobs.progress import Progress
@@ -58,7 +58,7 @@ class _Run:
         self.settings = result.settings
         self.journal = journal
         self.progress = progress
-        self.judge = Judge(self.settings.limit_s)
+        self.judge = Judge(self.settings.limit_s, self.settings.time_limit, result.folder)
 
     def go(self) -> None:
         """Run everything; a keyboard interrupt ends it, with all that was found until then."""
@@ -70,8 +70,8 @@ class _Run:
                 f"{runs.__name__}:{runs.make.__name__}",
                 options=self._options(),
                 workers=settings.workers,
-                heartbeat_s=settings.limit_s,
-                limit_s=settings.limit_s / 2,
+                heartbeat_s=0,  # the watchdog sees a held interpreter lock; a thread of ours would be in its way
+                limit_s=min(settings.limit_s / 2, settings.time_limit),
                 ttl_s=TTL_S,
                 seconds=settings.duration_s,
                 journal=self.journal,
@@ -92,6 +92,8 @@ class _Run:
     def see(self, event: Event) -> None:
         """Take an event in: count it, keep what is worth keeping, show it."""
         self.progress.see(event)
+        if isinstance(event, Started):
+            self.judge.watch(event)
         if not isinstance(event, Ended):
             return
         result = self.result
@@ -108,11 +110,29 @@ class _Run:
         result.problems.append(problem)
         self.progress.problem(problem)
 
+    def _about_hang(self, ended: Ended) -> tuple[str, tuple[str, ...]]:
+        """Return what a run's end is called, and the reports on it."""
+        hang = self.judge.found.get(ended.pid)
+        if ended.fate is not Fate.HUNG or ended.resumed or hang is None:
+            return ended.message, ()
+        report = hang.report
+        return f"{report.verdict}: {report.cause}", tuple(path.name for path in hang.written.files)
+
     def _problem(self, ended: Ended, target: str, where: str) -> Problem:
         again = self.settings.again(ended.task)
         task = ended.task
+        message, files = self._about_hang(ended)
         problem = Problem(
-            task.number, task.seed, target, ended.fate, ended.message, ended.seconds, again, where
+            task.number,
+            task.seed,
+            target,
+            ended.fate,
+            message,
+            ended.seconds,
+            again,
+            where,
+            "",
+            files,
         )
         if ended.resumed or len(self.result.problems) >= folders.MOST_KEPT:
             return problem

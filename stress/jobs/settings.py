@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 MOST_SEED: Final = 1 << 32
 DEFAULT_LIMIT_S: Final = 30.0
+SLOWEST: Final = 20
+"""A run may take so many times the limit as long as it gets on; then it counts as hung, for a job must end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One job. Neither `count` (runs of each target) nor `duration_s`: until a failure.
 
-    `limit_s` is how long a run may show no progress.
+    `limit_s` is how long a run may show no progress, `time_limit_s` how long it may take (None: `SLOWEST` times that).
     """
 
     targets: tuple[Target, ...]
@@ -43,8 +45,14 @@ class Settings:
     shard: Shard = field(default_factory=Shard)
     resume: Path | None = None
     limit_s: float = DEFAULT_LIMIT_S
+    time_limit_s: float | None = None
     noise: Noise = field(default_factory=Noise)
     junit: Path | None = None
+
+    @property
+    def time_limit(self) -> float:
+        """Return how long a run may take, in seconds."""
+        return self.limit_s * SLOWEST if self.time_limit_s is None else self.time_limit_s
 
     @property
     def total(self) -> int | None:
@@ -72,6 +80,7 @@ class Settings:
             "seed": str(self.seed),
             "noise": shlex.join(self.noise.words()) or "none",
             "limit": f"{self.limit_s:g}",
+            "time limit": f"{self.time_limit:g}",
             "shard": str(self.shard),
             "python": platform.python_version(),
             "stage3": own_version(),
@@ -107,5 +116,7 @@ class Settings:
         words = [*words, *self.noise.words()]
         if self.limit_s != DEFAULT_LIMIT_S:
             words += ["--limit", f"{self.limit_s:g}"]
+        if self.time_limit_s is not None:
+            words += ["--time-limit", f"{self.time_limit_s:g}"]
         line = ["stage3", "stress", *named, shlex.join(words)]
         return " ".join([*line, "--", *commands] if commands else line)

@@ -1,62 +1,104 @@
-"""Which runs hang: the judge of a stress job.
+"""Which runs hang: a watchdog on each worker, and the judge that asks it.
 
-Promises: a run longer than the limit whose processes use no CPU is hung; one that is busy all the time is
-given `BUSY` times the limit. A hung run's stacks are taken, with those of its children.
+Promises: a run hangs when its worker's watchdog says so (see `stress.watchdog.sidecar`): nothing in the worker or
+below it has moved for the limit, or threads wait that can never go on. The reports lie in the job's folder. A run
+that is merely slow is left alone until its time limit, for a CI job must end. Where a watchdog itself fails, stacks
+are taken at that limit.
+Assumes: one judge for one job; watchdogs end by themselves when their worker does.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
+import threading
+import traceback
 from typing import TYPE_CHECKING, Final
 
+from stress.hang.text import brief
+from stress.watchdog.sidecar import Watchdog
 from verify.supervise import stacks, trees
 
 if TYPE_CHECKING:
-    from verify.supervise import Stuck
+    from pathlib import Path
 
-BUSY: Final = 10
-IDLE_SHARE: Final = 0.05
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+    from stress.watchdog.sidecar import Hang
+    from verify.supervise import Started, Stuck
 
-
-@dataclass(slots=True)
-class _Seen:
-    number: int
-    cpu_s: float
-    at_s: float
+PATIENCE_S: Final = 20.0
+"""What a report may take that was asked for: dumps of a whole tree."""
 
 
 class Judge:
-    """Judges the runs of one job by the CPU time of their processes. `limit_s`: how long a run may stand still."""
+    """Watches the workers of one job. `flights` holds a directory of recordings for each place, None without any."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(
+        self, limit_s: float, time_limit_s: float, folder: Path, flights: Path | None = None
+    ) -> None:
         self.limit_s = limit_s
-        self._seen: dict[int, _Seen] = {}
+        self.time_limit_s = time_limit_s
+        self.folder = folder
+        self.flights = flights
+        self.found: dict[int, Hang] = {}
+        """By process id of the worker; written by its watchdog's thread, once, before the judge reads it."""
+        self._watchdogs: dict[int, Watchdog] = {}
+        self._broken: dict[int, str] = {}
+
+    def watch(self, started: Started) -> None:
+        """Begin to watch a worker."""
+        pid = started.pid
+        self.found.pop(pid, None)
+        self._broken.pop(pid, None)
+
+        def on_hang(hang: Hang) -> bool:
+            self.found[pid] = hang
+            return False  # ending the worker is the supervisor's business
+
+        self._watchdogs[pid] = Watchdog(
+            pid,
+            self.limit_s,
+            self.folder,
+            kill=False,
+            flights=self.flights_of(started.slot),
+            on_hang=on_hang,
+            say=_nothing,
+        )
+        name = f"watchdog of {pid}"
+        threading.Thread(target=self._watch, args=(pid,), name=name, daemon=True).start()
+
+    def _watch(self, pid: int) -> None:
+        try:
+            self._watchdogs[pid].run()
+        except Exception:  # noqa: BLE001 - the job goes on, and the judge says so
+            self._broken[pid] = traceback.format_exc()
+
+    def flights_of(self, slot: int) -> Path | None:
+        """Return the directory that the worker in place `slot` records into."""
+        return self.flights / str(slot) if self.flights is not None else None
 
     def __call__(self, stuck: Stuck) -> str | None:
-        """Return the stacks of a run that hangs, None for one that may get on."""
-        cpu_s = sum(cpu_of(pid) for pid in (stuck.pid, *trees.descendants(stuck.pid)))
-        seen = self._seen.get(stuck.pid)
-        if seen is None or seen.number != stuck.task.number:
-            # Since its begin: what it used on the average.
-            seen = self._seen[stuck.pid] = _Seen(stuck.task.number, 0.0, 0.0)
-        if stuck.seconds < self.limit_s * BUSY and not stuck.silent:
-            passed = stuck.seconds - seen.at_s
-            if cpu_s - seen.cpu_s > IDLE_SHARE * passed:
-                self._seen[stuck.pid] = _Seen(stuck.task.number, cpu_s, stuck.seconds)
-                return None
-            if passed < self.limit_s:
-                return None
+        """Return a line for a run that hangs, None for one that may get on."""
+        hang = self.found.get(stuck.pid)
+        if hang is None and stuck.seconds >= self.time_limit_s:
+            hang = self._demand(stuck)
+        if hang is not None:
+            return f"{hang.report.headline}: {brief(hang.report)}\n"
+        if stuck.seconds < self.time_limit_s:
+            return None
         pids = [stuck.pid, *trees.descendants(stuck.pid)]
-        return "\n".join(f"process {pid}:\n{stacks.dump(pid)}" for pid in pids)
+        dumps = [f"process {pid}:\n{stacks.dump(pid)}" for pid in pids]
+        broken = self._broken.get(stuck.pid, "it gave no answer")
+        return "\n".join([*dumps, f"internal error in stage3: its watchdog failed:\n{broken}"])
+
+    def _demand(self, stuck: Stuck) -> Hang | None:
+        """Have the watchdog report a run that is over its time limit, whatever it thinks of it."""
+        watchdog = self._watchdogs.get(stuck.pid)
+        if watchdog is None or stuck.pid in self._broken:
+            return None
+        headline = f"not finished after {stuck.seconds:.1f} s"
+        hang = watchdog.report_now(headline, PATIENCE_S)
+        if hang is not None:
+            self.found[stuck.pid] = hang
+        return hang
 
 
-def cpu_of(pid: int) -> float:
-    """Return the CPU seconds that a process has used, 0 when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+def _nothing(line: str) -> None:
+    """Keep a watchdog's lines to ourselves: the job says what it found."""

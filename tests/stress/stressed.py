@@ -71,6 +71,10 @@ def all_sorts() -> None:
         raise ValueError("four <b>&")
 
 
+def dawdles() -> None:
+    time.sleep(FOR_EVER)
+
+
 def takes(argument: int) -> None:
     assert argument
 

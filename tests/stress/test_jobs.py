@@ -70,12 +70,22 @@ def test_one_of_each(stress: Stress, tmp_path: Path) -> None:
     assert f"again:  stage3 stress {PLACE}:all_sorts --seed 3 --count 1 --limit 2" in out
     kept = folder(tmp_path)
     assert "Segmentation fault" in (kept / "run-000001" / "stderr.txt").read_text()
-    assert "all_sorts" in "".join(
-        path.read_text() for path in sorted(kept.glob("**/*.txt")) if "000003" in str(path)
-    )
+    (report,) = kept.glob("hang-*.txt")
+    assert "stressed.py" in report.read_text()
+    assert "run 3 (seed 3) hung: deadlock: " in out
     page = (kept / "index.html").read_text()
     assert "ValueError: four &lt;b&gt;&amp;" in page
     assert 'href="run-000004/stderr.txt"' in page
+    assert f'href="{report.stem}.html"' in page
+
+
+def test_time_limit(stress: Stress, tmp_path: Path) -> None:
+    """A run that is merely slow may take its time, and no more."""
+    code, out = stress(f"{PLACE}:dawdles", "--count", "1", "--limit", "30", "--time-limit", "1")
+
+    (report,) = folder(tmp_path).glob("hang-*.txt")
+    assert (5, True) == (code, "1 hung" in out)
+    assert "not finished after" in report.read_text()
 
 
 def test_until_failure_and_again(stress: Stress, tmp_path: Path) -> None:
