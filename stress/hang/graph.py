@@ -28,13 +28,13 @@ def blockers(scene: Scene, actor: Actor) -> tuple[Actor, ...]:
         return (target,) if target is not None else ()
     if thing.kind in {"Future", "Pool"}:
         return _workers(scene, thing)
-    if thing.kind not in _OWNED and actor.operation.endswith((".acquire", ".wait_for_lock")):
+    if thing.kind == "Condition" and actor.operation != "Condition.wait":
         thing = scene.snapshot.object(thing.lock) or thing
     if thing.kind in _OWNED:
         owner = scene.by_slot(thing.owner)
         return (owner,) if owner is not None else _holders(scene, thing)
     if thing.kind == "Semaphore":
-        return _holders(scene, thing)
+        return _holders(scene, thing) or _permit_holders(scene, thing)
     return ()
 
 
@@ -44,6 +44,24 @@ def _holders(scene: Scene, thing: ObjectState) -> tuple[Actor, ...]:
         for actor in scene.actors
         if actor.state is not None and any(hold.object == thing.id for hold in actor.state.holds)
     )
+
+
+def _permit_holders(scene: Scene, semaphore: ObjectState) -> tuple[Actor, ...]:
+    """Return who took permits and has not given them back, by the recorded operations.
+
+    Empty where a thread gave back what it never took: then permits are no locks but signals, and anybody
+    can give one.
+    """
+    assert scene.snapshot is not None
+    balance: dict[int, int] = {}
+    for entry in scene.snapshot.ring:
+        if entry.object == semaphore.id and entry.result is not False:
+            step = -1 if entry.operation.endswith(".release") else 1
+            balance[entry.slot] = balance.get(entry.slot, 0) + step
+            if balance[entry.slot] < 0:
+                return ()
+    held = [scene.by_slot(slot) for slot, permits in balance.items() if permits > 0]
+    return tuple(actor for actor in held if actor is not None)
 
 
 def _workers(scene: Scene, future: ObjectState) -> tuple[Actor, ...]:

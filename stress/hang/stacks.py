@@ -20,7 +20,7 @@ _CLASSES: Final = {
     ("threading.py", "_wait_for_tstate_lock"): "Thread.join",
     ("threading.py", "wait"): "Condition.wait",
     ("threading.py", "acquire"): "Semaphore.acquire",
-    ("threading.py", "_shutdown"): "Thread.join",
+    ("threading.py", "_shutdown"): "threading._shutdown",
     ("queue.py", "get"): "Queue.get",
     ("queue.py", "put"): "Queue.put",
     ("queue.py", "join"): "Queue.join",

@@ -22,6 +22,7 @@ __all__ = ["OPERATIONS", "brief", "frame_line", "operation_lines", "show"]
 
 OPERATIONS: Final = 40
 """Last operations shown; the JSON has all that were recorded."""
+RECORDER: Final = "/verify/observe/"
 
 
 def brief(report: HangReport) -> str:
@@ -90,9 +91,9 @@ def _held(held: HeldRow) -> Iterator[str]:
 
 
 def _shown(stack: tuple[StackFrame, ...]) -> Iterable[StackFrame]:
-    """Leave out native frames outside the outermost Python frame: they start the thread."""
+    """Leave out what says nothing: C frames that start the thread, and the recorder's own frames."""
     first = next((place for place, frame in enumerate(stack) if not frame.native), 0)
-    return stack[first:][-200:]
+    return [frame for frame in stack[first:] if RECORDER not in frame.file][-200:]
 
 
 def frame_line(frame: StackFrame) -> str:

@@ -24,7 +24,8 @@ IDLE: Final = frozenset(
     {"Selector.select", "select.select", "select.poll", "select.epoll", "socket.accept"}
 )
 """Where threads wait by design: listed, blamed only when nothing else is left."""
-_LOCKS: Final = ("Lock.acquire", "RLock.acquire", "Thread.join")
+JOINS: Final = ("Thread.join", "threading._shutdown")
+_LOCKS: Final = ("Lock.acquire", "RLock.acquire", *JOINS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,13 @@ def _of_cycle(
         kind = "self-deadlock"
         cause = f"{_waits(scene, cycle[0])}, which it holds itself"
     else:
-        kind = "join cycle" if operations == {"Thread.join"} else "deadlock"
+        kind = "join cycle" if operations <= set(JOINS) else "deadlock"
         cause = f"{len(cycle)} threads wait for each other: {' -> '.join(names)} ({verb})"
     return Finding("deadlock", kind, cause, tuple(details), names)
 
 
 def _give(actor: Actor) -> str:
-    if actor.operation == "Thread.join":
+    if actor.operation in JOINS:
         return "end first"
     return "finish first" if actor.operation.startswith("Future.") else "give back first"
 
@@ -261,12 +262,12 @@ def _blamed(scene: Scene) -> list[Actor]:
         for actor in scene.living
         if actor is not first
         and actor.operation
-        and actor.operation != "Thread.join"
+        and actor.operation not in JOINS
         and not actor.stale
         and not _ours(actor)
     ]
     own.sort(key=lambda actor: (actor.daemon, actor.operation in IDLE))
-    known = first is not None and first.operation and first.operation != "Thread.join"
+    known = first is not None and first.operation and first.operation not in JOINS
     return [first, *own] if first is not None and known else own
 
 
@@ -300,9 +301,9 @@ def _outside(scene: Scene, _patience_s: float) -> Finding | None:
 
 def _lost(scene: Scene, actor: Actor) -> bool:
     thing = scene.object_of(actor)
-    return (
-        thing is not None and thing.last_notify is not None and not thing.last_notify.waiters_then
-    )
+    if thing is None or thing.kind not in {"Condition", "Event"} or thing.last_notify is None:
+        return False  # what is put into a queue stays there
+    return not thing.last_notify.waiters_then
 
 
 def _nobody_left(scene: Scene, _patience_s: float) -> Finding | None:
@@ -320,7 +321,7 @@ def _nobody_left(scene: Scene, _patience_s: float) -> Finding | None:
         kind = "queue starvation"
         why = "and nobody is left to take an item" if full else "and nobody is left to put an item"
     elif thing is not None and thing.kind == "Barrier" and thing.limit:
-        here = thing.value or 0
+        here = sum(1 for each in scene.living if scene.object_of(each) is thing)
         why = f"where {here} of {thing.limit} have come, and nobody is left to come"
     elif thing is not None and thing.kind == "Semaphore":
         why = "and nobody is left to give a permit back"

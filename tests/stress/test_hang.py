@@ -141,6 +141,19 @@ def test_semaphore() -> None:
     assert "(Semaphore.acquire)" in cause
 
 
+def test_permits_by_the_recorded_operations() -> None:
+    """Who took a permit and keeps it is known from the ring; one given by another thread is a signal."""
+    threads = tuple(
+        thread(slot, name, wait("Semaphore.acquire", 1)) for slot, name in ((2, "one"), (3, "two"))
+    )
+    objects = (thing(1, "Semaphore", "permits", value=0),)
+    ring = (entry(0, 2, "Semaphore.acquire", 1), entry(1, 3, "Semaphore.acquire", 1))
+    given = (*ring, entry(2, 4, "Semaphore.release", 1), entry(3, 2, "Semaphore.acquire", 1))
+
+    assert "deadlock" == told(snapshot(threads, objects, ring))[0]
+    assert "lost wake-up" == told(snapshot(threads, objects, given))[0]
+
+
 def test_pool_that_waits_for_itself() -> None:
     """All workers wait for a future that only they could run."""
     threads = (
@@ -178,9 +191,9 @@ def test_empty_queue() -> None:
 
 def test_barrier() -> None:
     """A party is missing."""
-    shot = one_waits("Barrier.wait", thing(1, "Barrier", "meeting", value=2, limit=3))
+    shot = one_waits("Barrier.wait", thing(1, "Barrier", "meeting", value=0, limit=3))
 
-    assert "where 2 of 3 have come" in told(shot)[2]
+    assert "where 1 of 3 have come" in told(shot)[2]
 
 
 def test_socket() -> None:

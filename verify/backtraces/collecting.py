@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from verify import _real
 from verify.backtraces import py_spy, pystack
 from verify.backtraces.records import ProcessDump
 from verify.backtraces.running import ToolError
@@ -29,6 +30,7 @@ def collect(pid: int, limit_s: float = LIMIT_S) -> ProcessDump:
     ways: tuple[tuple[str, Callable[[], tuple[ThreadDump, ...]]], ...] = (
         ("py-spy --native", partial(py_spy.dump, pid, limit_s, native=True)),
         ("py-spy", partial(py_spy.dump, pid, limit_s)),
+        ("py-spy --native", partial(_again, pid, limit_s)),
         ("pystack --native", partial(pystack.dump, pid, limit_s)),
     )
     problems: list[str] = []
@@ -39,6 +41,12 @@ def collect(pid: int, limit_s: float = LIMIT_S) -> ProcessDump:
             if str(error) not in problems:
                 problems.append(str(error))
     return ProcessDump(pid, "", (), tuple(problems))
+
+
+def _again(pid: int, limit_s: float) -> tuple[ThreadDump, ...]:
+    """Ask py-spy once more: now and then it does not find the interpreter of a process that is very busy."""
+    _real.sleep(0.05)
+    return py_spy.dump(pid, limit_s, native=True)
 
 
 def sample(pid: int, limit_s: float = LIMIT_S) -> ProcessDump:
