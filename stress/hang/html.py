@@ -10,7 +10,7 @@ import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
-from stress.hang.text import OPERATIONS, brief, doing, frame_line, operation_lines
+from stress.hang.text import OPERATIONS, brief, doing, frame_line, operation_lines, stack_lines
 from traces.text import plain
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _thread(row: ThreadRow) -> str:
         f"{each.since_s:.3f} s</summary><pre>{_block(chr(10).join(map(frame_line, each.stack)))}</pre></details>"
         for each in row.held
     )
-    stack = _block("\n".join(map(frame_line, row.stack)))
+    stack = _block("\n".join(stack_lines(row.stack)))
     notify = f'<br><span class="quiet">last notify {_text(row.notify)}</span>' if row.notify else ""
     mark = ' class="gil"' if row.owns_gil else ""
     more = f"<details><summary>stack</summary><pre>{stack}</pre></details>" if stack else ""

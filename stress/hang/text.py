@@ -12,17 +12,26 @@ from typing import TYPE_CHECKING, Final
 from traces.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from stress.hang.model import HangReport, HeldRow, ThreadRow
     from verify.backtraces import StackFrame
     from verify.observe.snapshot import Snapshot
 
-__all__ = ["OPERATIONS", "brief", "frame_line", "operation_lines", "show"]
+__all__ = ["OPERATIONS", "brief", "frame_line", "operation_lines", "show", "stack_lines"]
 
 OPERATIONS: Final = 40
 """Last operations shown; the JSON has all that were recorded."""
 RECORDER: Final = "/verify/observe/"
+FOLDED: Final = (
+    "/_pytest/",
+    "/pluggy/",
+    "/site-packages/pytest/",
+    "/xdist/",
+    "/execnet/",
+    "<frozen runpy>",
+)
+FOLD: Final = "..."
 
 
 def brief(report: HangReport) -> str:
@@ -73,7 +82,7 @@ def thread_lines(row: ThreadRow) -> Iterator[str]:
         yield from _held(held)
     if row.stack:
         yield "    stack, innermost last:"
-        yield from (f"      {frame_line(frame)}" for frame in _shown(row.stack))
+        yield from (f"      {line}" for line in stack_lines(row.stack))
 
 
 def doing(row: ThreadRow) -> str:
@@ -90,10 +99,17 @@ def _held(held: HeldRow) -> Iterator[str]:
     yield from (f"      {frame_line(frame)}" for frame in held.stack)
 
 
-def _shown(stack: tuple[StackFrame, ...]) -> Iterable[StackFrame]:
-    """Leave out what says nothing: C frames that start the thread, and the recorder's own frames."""
+def stack_lines(stack: tuple[StackFrame, ...]) -> list[str]:
+    """Return a stack without what says nothing: C frames that start the thread, recorder, a test runner's inside."""
     first = next((place for place, frame in enumerate(stack) if not frame.native), 0)
-    return [frame for frame in stack[first:] if RECORDER not in frame.file][-200:]
+    lines: list[str] = []
+    for frame in stack[first:]:
+        if any(part in frame.file for part in FOLDED):
+            if not lines or lines[-1] != FOLD:
+                lines.append(FOLD)
+        elif RECORDER not in frame.file:
+            lines.append(frame_line(frame))
+    return lines[-200:]
 
 
 def frame_line(frame: StackFrame) -> str:

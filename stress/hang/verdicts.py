@@ -71,8 +71,8 @@ def judge(scene: Scene, patience_s: float) -> Finding:
     return Finding("merely slow", "merely slow", "no thread of it was seen blocked")
 
 
-def _gil_held(scene: Scene, _patience_s: float) -> Finding | None:
-    if scene.snapshot is not None and scene.snapshot.gil_free:
+def _gil_held(scene: Scene, patience_s: float) -> Finding | None:
+    if scene.snapshot is not None and (scene.snapshot.gil_free or _works(scene, patience_s)):
         return None
     for actor in scene.living:
         dump = actor.dump
@@ -92,6 +92,13 @@ def _gil_held(scene: Scene, _patience_s: float) -> Finding | None:
         )
         return Finding("GIL held", "GIL held", cause)
     return None
+
+
+def _works(scene: Scene, patience_s: float) -> bool:
+    """Say whether some thread still makes operations: then the interpreter lock goes round."""
+    if scene.snapshot is None or not scene.snapshot.ring:
+        return False
+    return (scene.snapshot.taken_ns - scene.snapshot.ring[-1].ns) / 1e9 < patience_s / 2
 
 
 def _stuck(scene: Scene, _patience_s: float) -> Finding | None:
@@ -148,10 +155,8 @@ def _give(actor: Actor) -> str:
 
 
 def _livelock(scene: Scene, patience_s: float) -> Finding | None:
-    if scene.snapshot is None or not scene.snapshot.ring:
+    if scene.snapshot is None or not _works(scene, patience_s):
         return None
-    if (scene.snapshot.taken_ns - scene.snapshot.ring[-1].ns) / 1e9 > patience_s:
-        return None  # nobody makes operations any more
     found = circles(scene.snapshot.ring)
     if not found:
         return None

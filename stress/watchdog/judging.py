@@ -29,6 +29,7 @@ __all__ = ["BUSY_FACTOR", "Judge", "Reading"]
 
 BUSY_FACTOR: Final = 4.0
 BUSY_SHARE: Final = 0.1
+LEAST_SHARE: Final = 0.03
 WINDOW: Final = 10_000
 """Operations of a process that are looked at for circles."""
 _LEAST_S: Final = 0.05
@@ -167,8 +168,20 @@ def _measure(known: _Known, now: float, usage: Mapping[int, Usage]) -> None:
         known.usage, known.at = usage, now
     elif passed >= _LEAST_S:
         known.shares = {
-            native: (each.wanted_ns - known.usage[native].wanted_ns) / 1e9 / passed
+            native: _share(known.usage[native], each, passed)
             for native, each in usage.items()
             if native in known.usage
         }
         known.usage, known.at = usage, now
+
+
+def _share(before: Usage, now: Usage, passed_s: float) -> float:
+    """Return the share of the time that a thread computed or wanted to.
+
+    The time it waited for a processor counts only if it computes at all: a thread that wakes up 200 times a
+    second to ask for the interpreter lock waits long on a loaded machine, and computes nothing.
+    """
+    computed = (now.cpu_ns - before.cpu_ns) / 1e9 / passed_s
+    if computed < LEAST_SHARE:
+        return computed
+    return (now.wanted_ns - before.wanted_ns) / 1e9 / passed_s

@@ -159,6 +159,7 @@ class Watchdog:
             headline, answer = self._asked.get_nowait()
             hang = self._report(judge, sight, headline, forced=True)
             if hang is not None:
+                self._tell(hang)
                 answer.put(hang)
         if self._time_limit_s is not None and now - begin >= self._time_limit_s:
             self._time_limit_s = None
@@ -189,12 +190,16 @@ class Watchdog:
         ends = self._on_hang(hang) if self._on_hang is not None else self._kill
         if ends:
             self._end(judge, sight, hang)
+        self._tell(hang)
+        return hang, ends
+
+    def _tell(self, hang: Hang) -> None:
+        """Note the threads that a report has told of."""
         self._told |= {
             row.native_id
             for row in hang.report.threads
             if row.native_id is not None and row.state != "runs"
         }
-        return hang, ends
 
     def _report(self, judge: Judge, sight: Sight, headline: str, *, forced: bool) -> Hang | None:
         """Diagnose and write; None for a program that is merely slow, unless `forced`."""

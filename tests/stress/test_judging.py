@@ -87,3 +87,12 @@ def test_computing_gets_longer() -> None:
     assert frozenset({PID}) == judge.moving()
     judge.look(4.0, [reading(cpu_s=0.9)])
     assert frozenset() == judge.moving()
+
+
+def test_waiting_for_a_processor_is_no_computing() -> None:
+    """A thread that wakes up often and computes nothing is not busy, however long it queues."""
+    judge = Judge(0.0)
+    judge.look(0.0, [replace(reading(), usage={PID: Usage("S", 0, 0)})])
+    judge.look(1.0, [replace(reading(), usage={PID: Usage("S", 10_000_000, 900_000_000)})])
+
+    assert {} == judge.busy()
