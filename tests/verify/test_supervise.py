@@ -97,6 +97,7 @@ def test_thousand_with_three_planted() -> None:
     assert "exit code 7" in bad[333].message
     assert "gave no sign of life" in bad[777].message
     assert "supervised.py" in bad[777].report
+    assert "holds the GIL" in bad[777].report
     assert 5 >= summary.workers
 
 

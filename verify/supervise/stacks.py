@@ -1,62 +1,41 @@
 """The stacks of a process that does not answer, from outside, before it is killed.
 
-Promises: `dump` returns text in every case, within a time limit; what goes wrong is a sentence in it.
-The tool writes into a file: through a pipe it could block, and the process it has stopped with it.
+Promises: `dump` returns text in every case, within the time limits of `verify.backtraces`; what goes wrong is a
+sentence in it.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from verify.backtraces import collect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-LIMIT_S: Final = 10.0
-MOST_CHARACTERS: Final = 200_000
-
-
-def find_py_spy() -> str | None:
-    """Return py-spy's path: beside the interpreter, else on PATH, else None."""
-    beside = Path(sys.executable).with_name("py-spy")
-    return str(beside) if beside.is_file() else shutil.which("py-spy")
+    from verify.backtraces import ProcessDump, ThreadDump
 
 
 def dump(pid: int) -> str:
-    """Return py-spy's view of process `pid`: with C frames where it can, else without, else why not."""
-    command = find_py_spy()
-    if command is None:
-        return "no stacks: py-spy is not installed; say pip install py-spy\n"
-    problems = []
-    for extra in (["--native"], []):
-        text, problem = _run([command, "dump", *extra, "--pid", str(pid)])
-        if text and not problem:
-            return text
-        problems.append(problem)
-    return f"no stacks: {'; then '.join(problems)}\n"
+    """Return every thread of process `pid` with its stack, innermost last, and what could not be had."""
+    return "".join(f"{line}\n" for line in _lines(collect(pid)))
 
 
-def _run(command: Sequence[str]) -> tuple[str, str]:
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                timeout=LIMIT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return "", f"py-spy gave no answer: {error}"
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read(MOST_CHARACTERS).decode("utf-8", "replace"))
-    if done.returncode:
-        return "", f"py-spy ended with {done.returncode}: {texts[1].strip()[:300]}"
-    return texts[0], ""
+def _lines(found: ProcessDump) -> Iterator[str]:
+    for problem in found.problems:
+        yield f"({problem})"
+    for thread in found.threads:
+        yield from _thread(thread)
+    if not found.threads:
+        yield "no stacks"
+
+
+def _thread(thread: ThreadDump) -> Iterator[str]:
+    marks = [
+        word
+        for word, seen in (("active", thread.active), ("holds the GIL", thread.owns_gil))
+        if seen
+    ]
+    yield f"thread {thread.native_id} {thread.name!r}{': ' * bool(marks)}{', '.join(marks)}"
+    for frame in thread.frames:
+        yield f"  {frame.file}:{frame.line} {frame.function}"
