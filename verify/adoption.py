@@ -10,17 +10,16 @@ of `threading` itself, and of the toolkit. A task that blocks on one of those bl
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 from typing import TYPE_CHECKING, cast
 
 from verify import _real
+from verify.namespaces import namespaces
 from verify.primitives.locks import AdoptedLock, AdoptedRLock
 from verify.primitives.patches import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from verify.primitives.locks import RLockLike
 
@@ -28,20 +27,12 @@ if TYPE_CHECKING:
 
 LOCK_TYPE = type(_real.allocate_lock())
 RLOCK_TYPE = type(_real.RLock())
-OWN = frozenset(
-    {
-        "verify", "traces", "greenlet", "bytecode", "threading", "_thread", "importlib", "_frozen_importlib",
-        "_frozen_importlib_external", "_pytest", "pytest", "pluggy", "pytest_timeout", "xdist", "execnet", "coverage",
-        "faulthandler", "multiprocessing", "hypothesis", "weakref", "tempfile", "rich",
-    }
-)  # fmt: skip
-"""Top packages whose locks stay real: the toolkit, what runs it, and what the interpreter itself relies on."""
 
 
 def adopt(undo: list[Patch]) -> None:
     """Put models in place of the locks found; append what undoes it."""
     known: dict[int, Stand] = {}
-    for names, owner in _namespaces():
+    for names, owner in namespaces():
         for name, value in list(names.items()):
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
                 model = known.get(id(value))
@@ -56,32 +47,6 @@ def _stand_in(real: object) -> Stand:
     if isinstance(real, LOCK_TYPE):
         return AdoptedLock.of(real)
     return AdoptedRLock.of(cast("RLockLike", real))
-
-
-def _namespaces() -> Iterator[tuple[dict[str, object], object]]:
-    """Yield the namespaces of modules and of plain Python objects, with who owns them."""
-    modules = list(sys.modules.items())
-    for name, module in modules:
-        if name.partition(".")[0] not in OWN and type(module) is type(sys):
-            yield vars(module), module
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if kind.__flags__ & HEAP_TYPE and not _is_own(kind):
-            try:
-                names = object.__getattribute__(thing, "__dict__")
-            except AttributeError:
-                continue
-            if type(names) is dict:
-                yield names, thing
-
-
-HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by Python code
-
-
-def _is_own(kind: type) -> bool:
-    if kind is threading.Condition:
-        return False
-    return str(kind.__module__).partition(".")[0] in OWN
 
 
 def _mend_conditions(known: dict[int, Stand], undo: list[Patch]) -> None:

@@ -84,7 +84,12 @@ class _Reading:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.data = source.data
+        # The ring first, the tables it refers to after it. Twice at once: an entry that differs was written meanwhile.
+        ring = layout.MOST_ENTRIES * layout.ENTRY.size
+        self.rings = [source.again(layout.RING_AT, ring) for _ in range(2)]
+        self.data = source.again(0, layout.SIZE)
+        if len(self.data) != layout.SIZE or any(len(each) != ring for each in self.rings):
+            raise FlightError(f"{source.path}: shorter than it was a moment ago; read it again")
         self.known_stacks: dict[int, tuple[Frame, ...]] = {}
 
     def snapshot(self) -> Snapshot:
@@ -162,12 +167,12 @@ class _Reading:
     def _ring(self) -> tuple[tuple[Entry, ...], int, dict[int, tuple[int, int]]]:
         """Return the entries in order, the highest number, and for each slot its count and time at its last entry."""
         size = layout.ENTRY.size
-        now = self.source.again(layout.RING_AT, layout.MOST_ENTRIES * size)
+        first, second = self.rings
+        highest = 0
         out: list[Entry] = []
         last: dict[int, tuple[int, int]] = {}
         for place in range(layout.MOST_ENTRIES):
-            at = layout.RING_AT + place * size
-            raw = self.data[at : at + size]
+            raw = first[place * size : place * size + size]
             seq, ns, slot, operation, result, _, thing, stack, count = layout.ENTRY.unpack(raw)
             if (
                 seq % layout.MOST_ENTRIES != place
@@ -176,8 +181,9 @@ class _Reading:
                 or not count  # the last field is written last: a writer stopped before it got there
             ):
                 continue
-            if raw != now[place * size : place * size + size]:
-                continue  # written while it was read: newer than the moment of the snapshot
+            highest = max(highest, seq)
+            if raw != second[place * size : place * size + size]:
+                continue
             site = self._stack(stack)
             value = (None, False, True)[result] if result < 3 else None
             out.append(
@@ -188,7 +194,6 @@ class _Reading:
             if (count, ns) > last.get(slot, (0, 0)):
                 last[slot] = (count, ns)
         out.sort(key=lambda entry: entry.seq)
-        highest = out[-1].seq if out else 0
         kept = [entry for entry in out if entry.seq > highest - layout.MOST_ENTRIES]
         return tuple(kept), highest, last
 

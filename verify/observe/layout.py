@@ -100,18 +100,16 @@ ROLES = ("thread", "main", "timer", "pool worker", "foreign")
 
 KINDS = (
     "", "Lock", "RLock", "Condition", "Event", "Semaphore", "Barrier", "Queue", "SimpleQueue", "Thread", "Future",
-    "Pool", "socket",
 )  # fmt: skip
 
 OPERATIONS = (
     "", "Lock.acquire", "Lock.try_acquire", "Lock.release", "RLock.acquire", "RLock.reacquire", "RLock.try_acquire",
-    "RLock.release", "Condition.wait", "Condition.notify", "Condition.notify_all", "Event.wait", "Event.set",
-    "Event.clear", "Semaphore.acquire", "Semaphore.try_acquire", "Semaphore.release", "Barrier.wait", "Barrier.reset",
-    "Barrier.abort", "Queue.put", "Queue.get", "Queue.join", "Queue.task_done", "Queue.shutdown", "SimpleQueue.put",
-    "SimpleQueue.get", "Thread.start", "Thread.join", "Future.result", "Future.exception", "Future.set_result",
-    "Future.set_exception", "futures.wait", "futures.as_completed", "Pool.submit", "Pool.get", "Pool.shutdown",
-    "time.sleep", "Selector.select", "select.select", "socket.accept", "socket.connect", "socket.recv", "socket.send",
-    "Condition.wake", "Process.join", "Connection.recv",
+    "RLock.release", "Condition.wait", "Condition.wake", "Condition.notify", "Condition.notify_all", "Event.wait",
+    "Event.set", "Event.clear", "Semaphore.acquire", "Semaphore.try_acquire", "Semaphore.release", "Barrier.wait",
+    "Barrier.reset", "Barrier.abort", "Queue.put", "Queue.get", "Queue.join", "Queue.task_done", "Queue.shutdown",
+    "SimpleQueue.put", "SimpleQueue.get", "Thread.start", "Thread.join", "threading._shutdown", "Future.result",
+    "Future.exception", "Future.set_result", "Future.set_exception", "Future.cancel", "time.sleep", "Selector.select",
+    "select.select", "socket.accept", "socket.connect", "socket.recv", "socket.send",
 )  # fmt: skip
 """Names as in the reports of a check; an operation is written as its place here."""
 OP = {name: place for place, name in enumerate(OPERATIONS)}

@@ -51,10 +51,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
+    from verify.observe.composed import Seen
+
     Waiting = tuple[int, int, int, int, int]
 
 SCRATCH_HOLD = THREADS_AT + HOLDS_AT
 """Where holds go that find no room: place 0 belongs to no thread and is never read."""
+MOST_FLIGHTS = 64
+"""Files in a directory above which those of processes that are gone are taken away."""
 ENTRY_SIZE = ENTRY.size
 _PACK_ENTRY = ENTRY.pack_into
 _PACK_WAIT = WAIT.pack_into
@@ -66,11 +70,12 @@ class Me:
     `free` are the byte offsets of the unused hold records. `inner` is the lock whose operations belong to the
     composed operation under way (the mutex inside a queue): they are no entries of their own. `seq` is the number
     drawn for that operation at the last release of the inner lock, so that its entry has its true place in the order.
+    `path` is the path of creation ("main/1"), where it is known.
     """
 
     __slots__ = (
-        "base", "buffer", "ended", "free", "ident", "inner", "native", "next", "noise", "ops", "outer", "place", "seq",
-        "slot", "stamp", "started", "thread", "waiting", "words",
+        "base", "buffer", "children", "ended", "free", "ident", "inner", "native", "next", "noise", "ops", "outer",
+        "part", "path", "place", "seq", "slot", "stamp", "started", "thread", "waiting", "words",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, place: int, slot: int) -> None:
@@ -83,7 +88,10 @@ class Me:
         self.ident = self.native = 0
         self.started = monotonic_ns()
         self.inner: object = None
-        self.outer: tuple[int, int] | None = None
+        self.outer: tuple[Seen, int] | None = None
+        self.part: tuple[int, str] | None = None
+        self.path = ""
+        self.children = 0
         self.waiting: Waiting | None = None
         self.noise: Callable[[], None] | None = None
         self.thread: threading.Thread | None = None
@@ -105,7 +113,11 @@ class Me:
             thing & 0xFFFFFFFF, stack, ops & 0xFFFFFFFF,
         )  # fmt: skip
         if not ops & 63:
-            COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, ops, now)
+            self.count()
+
+    def count(self) -> None:
+        """Write how many operations the thread has made: not at each one, the ring says the rest."""
+        COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, self.ops, monotonic_ns())
 
     def block(
         self, thing: int, operation: int, timeout: float | None, stack: int
@@ -136,13 +148,14 @@ class Me:
         name = str(vars(thread).get("_name")) if thread is not None else f"thread {self.native}"
         raw = name.encode("utf-8", "replace")[:64]
         daemon = thread is None or bool(vars(thread).get("_daemonic"))
-        role, target = _part(thread)
+        if self.part is None:
+            self.part = _part(thread)  # now: `threading` forgets the target when it has run
+        role, target = self.part
         self.stamp = stamp = self.stamp + 1
         IDENTITY.pack_into(
             self.buffer, self.base, stamp, self.slot, self.ident, self.native, self.started, self.ended,
             layout.DAEMON if daemon else 0, role, recorder.string(target), len(raw), raw, stamp,
         )  # fmt: skip
-        COUNTS.pack_into(self.buffer, self.base + COUNTS_AT, self.ops, monotonic_ns())
 
 
 def _part(thread: threading.Thread | None) -> tuple[int, str]:
@@ -185,7 +198,7 @@ class Recorder:
         self.frames: dict[tuple[int, int, int], int] = {}
         self.stacks: dict[tuple[int, ...], int] = {}
         self.contents: dict[tuple[int, ...], int] = {}
-        self.labels: dict[tuple[int, int], int] = {}
+        self.labels: dict[tuple[tuple[int, ...], int], int] = {}
         self.alive: dict[int, CodeType] = {}
         self.notes: dict[str, str] = {}
         self.noise: Callable[[Me], Callable[[], None] | None] | None = None
@@ -199,6 +212,7 @@ class Recorder:
         """
         pid = os.getpid()
         path = directory / f"flight-{pid}-{_start_ticks()}{layout.SUFFIX}"
+        _prune(directory)
         draft = directory / f".{path.name}.new"
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -215,15 +229,22 @@ class Recorder:
         self._write_header(pid)
         draft.replace(path)
 
+    def begin(self) -> None:
+        """Forget the operations so far, and count anew."""
+        self.numbers = itertools.count(1)
+        self.started = monotonic_ns()
+        self._set(layout.FLAGS_AT, 0)
+        self.buffer[RING_AT : RING_AT + MOST_ENTRIES * ENTRY_SIZE] = bytes(
+            MOST_ENTRIES * ENTRY_SIZE
+        )
+
     def close(self) -> None:
         """Say that the recording has ended; whatever is stored after this goes nowhere."""
         if self.path is None:
             return
         self._set(layout.STATE_AT, layout.STOPPED)
         self.path = None
-        buffer = mmap.mmap(-1, layout.SIZE)
-        buffer[:] = self.buffer[:]
-        self._turn_to(buffer)
+        self._turn_to(_copy(self.buffer))
 
     def _turn_to(self, buffer: mmap.mmap) -> None:
         # A thread that stores meanwhile may still do so into the old memory: it stays mapped while it is used.
@@ -265,18 +286,20 @@ class Recorder:
         """
         self.growing = _real.RLock()
         mine = _real.get_ident()
-        self.started = monotonic_ns()
+        self._turn_to(_copy(self.buffer))  # from here on nothing goes into the parent's file
+        self.begin()
         self.open(directory)
         for me in list(self.threads.values()):
             if me.ident == mine:
                 me.native = _real.get_native_id()
+                me.part = None
                 me.write_identity(self)
             else:
                 self.leave(me)
 
     # Threads
 
-    def enter(self) -> Me:
+    def enter(self, thread: threading.Thread | None = None, path: str = "") -> Me:
         """Give the calling thread a slot."""
         number = next(self.fresh_places)
         if number >= layout.MOST_THREADS:
@@ -291,11 +314,22 @@ class Recorder:
             self.threads[number] = me
         me.ident = _real.get_ident()
         me.native = _real.get_native_id()
-        me.thread = threading._active.get(me.ident)  # type: ignore[attr-defined]  # noqa: SLF001 - asking for the current thread would make one up
+        # Asking `threading` for the current thread would make one up where there is none.
+        known: dict[int, threading.Thread] = vars(threading)["_active"]
+        me.thread = thread or known.get(me.ident)
+        me.path = path or ("main" if me.thread is _real.main_thread() else f"other/{me.slot}")
         me.write_identity(self)
         if self.noise is not None:
             me.noise = self.noise(me)
         return me
+
+    def renew(self, me: Me) -> None:
+        """A thread that was there in an earlier recording goes on in this one."""
+        if me.place and not me.ended:
+            me.write_identity(self)
+        me.children = 0
+        if self.noise is not None:
+            me.noise = self.noise(me)
 
     def leave(self, me: Me) -> None:
         """The thread ends: its slot may be used again, but never while it holds something.
@@ -306,6 +340,7 @@ class Recorder:
             return
         me.ended = monotonic_ns()
         me.unblock(None)
+        me.count()
         me.write_identity(self)
         me.thread = None
         if me.place and len(me.free) == MOST_HOLDS:
@@ -320,11 +355,16 @@ class Recorder:
         self,
         kind: int,
         frame: FrameType | None,
+        *,
+        label: str = "",
         value: int = NONE,
         limit: int = NONE,
         lock: int = NONE,
     ) -> tuple[int, int]:
-        """Enter a new object, made by `frame`; return its number and its place, which goes back to `dead_objects`."""
+        """Enter an object; return its number and its place, which goes back to `dead_objects`.
+
+        `frame` makes it, and `label` is what it is called (empty: what the instruction behind the call says).
+        """
         number = next(self.ids)
         place = next(self.fresh_objects)
         if place >= layout.MOST_OBJECTS:
@@ -333,10 +373,13 @@ class Recorder:
             except IndexError:
                 place = layout.MOST_OBJECTS + number % layout.OVERFLOW
                 self.short_of(layout.OBJECTS_FULL)
-        stack = self.stack(frame)
-        label = self.labels.get((stack, kind))
-        if label is None:
-            label = self.labels[stack, kind] = self.string(_label(kind, frame))
+        key = deep_key(frame)
+        stack = self.stacks.get(key) or self.new_stack(key, frame)
+        title = self.string(label) if label else self.labels.get((key, kind))
+        if title is None:
+            title = self.string(_label(kind, frame))
+            if stack:  # then what the key names is kept alive
+                self.labels[key, kind] = title
         layout.OBJECT.pack_into(
             self.buffer,
             object_at(place),
@@ -348,7 +391,7 @@ class Recorder:
             0,
             0,
             0,
-            label,
+            title,
             stack,
             kind,
         )
@@ -375,7 +418,7 @@ class Recorder:
         return start
 
     def stack(self, frame: FrameType | None) -> int:
-        """Return the number of the stack that ends in `frame`: four frames, `threading`'s own folded."""
+        """Return the number of the stack that ends in `frame`: eight frames, `threading`'s own folded."""
         key = deep_key(frame)
         return self.stacks.get(key) or self.new_stack(key, frame)
 
@@ -386,7 +429,7 @@ class Recorder:
         known = self.stacks.get(key)
         if known:
             return known
-        if is_framework(code.co_filename):
+        if is_folded(code.co_filename):
             return self.stack(frame)
         return self.new_stack(key, frame)
 
@@ -398,21 +441,24 @@ class Recorder:
         if len(self.stacks) >= 4 * layout.MOST_STACKS or not key:
             return 0
         with self.growing:
-            kept = []
+            kept: list[int] = []
+            every: list[int] = []
             for _ in range(len(key) // 2):
                 if frame is None:
                     break
                 code = frame.f_code
                 self.alive[id(code)] = code
-                if not is_framework(code.co_filename):
-                    kept.append(self._frame(code, frame.f_lasti, frame.f_lineno or 0))
+                number = self._frame(code, frame.f_lasti, frame.f_lineno or 0)
+                if not code.co_filename.startswith(_TOOLKIT):
+                    every.append(number)
+                if not is_folded(code.co_filename):
+                    kept.append(number)
                 frame = frame.f_back
-            content = tuple(kept)
-            number = self.contents.get(content)
-            if number is None:
-                number = self._write_stack(content)
-            self.stacks[key] = number
-        return number
+            content = tuple(kept or every)
+            known = self.contents.get(content)
+            stack = known if known is not None else self._write_stack(content)
+            self.stacks[key] = stack
+        return stack
 
     def _write_stack(self, content: tuple[int, ...]) -> int:
         number = len(self.contents) + 1
@@ -456,6 +502,12 @@ class Recorder:
             self._set(layout.BANK_AT, bank)
 
 
+def _copy(buffer: mmap.mmap) -> mmap.mmap:
+    out = mmap.mmap(-1, layout.SIZE)
+    out[:] = buffer[:]
+    return out
+
+
 _EMPTY_SLOT = memoryview(bytes(SLOT_SIZE)).cast("Q")
 
 
@@ -465,9 +517,9 @@ def object_at(place: int) -> int:
 
 
 def deep_key(frame: FrameType | None) -> tuple[int, ...]:
-    """Return what names the innermost four frames: the code and the instruction of each."""
+    """Return what names the innermost eight frames: the code and the instruction of each."""
     key: tuple[int, ...] = ()
-    for _ in range(4):
+    for _ in range(8):
         if frame is None:
             break
         key = (*key, id(frame.f_code), frame.f_lasti)
@@ -475,22 +527,46 @@ def deep_key(frame: FrameType | None) -> tuple[int, ...]:
     return key
 
 
+def is_folded(filename: str) -> bool:
+    """Say whether frames of a file are left out of stacks: the toolkit, `threading` and its like, the thread pools."""
+    return is_framework(filename) or filename.startswith(_FUTURES)
+
+
+_TOOLKIT = str(Path(__file__).parent.parent) + os.sep
+_FUTURES = str(Path(os.__file__).parent / "concurrent" / "futures") + os.sep
+
+
 def _label(kind: int, frame: FrameType | None) -> str:
     """Return what the program calls the object that `frame` makes: "Account.lock", or where it was made."""
     while frame is not None and is_framework(frame.f_code.co_filename):
         frame = frame.f_back
     name = layout.KINDS[kind]
-    if frame is None:
-        return name
-    code = frame.f_code
-    owner, attribute = store_after(code, frame.f_lasti)
-    if not attribute:
-        return f"{name} made at {short(code.co_filename)}:{frame.f_lineno}"
-    if not owner:
-        return attribute
-    parts = code.co_qualname.split(".")
-    is_method = owner == code.co_varnames[0] and len(parts) > 1 and parts[-2] != "<locals>"
-    return f"{parts[-2] if is_method else owner}.{attribute}"
+    while frame is not None:
+        code = frame.f_code
+        owner, attribute = store_after(code, frame.f_lasti)
+        if owner:
+            parts = code.co_qualname.split(".")
+            is_method = owner == code.co_varnames[0] and len(parts) > 1 and parts[-2] != "<locals>"
+            return f"{parts[-2] if is_method else owner}.{attribute}"
+        if not is_folded(code.co_filename):
+            return attribute or f"{name} made at {short(code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return name
+
+
+def _prune(directory: Path) -> None:
+    """Make room: of more than `MOST_FLIGHTS` files, take away those of processes that are gone, oldest first."""
+    files = [
+        (entry.stat().st_mtime, entry.name)
+        for entry in os.scandir(directory)
+        if entry.name.endswith(layout.SUFFIX)
+    ]
+    if len(files) <= MOST_FLIGHTS:
+        return
+    for _, name in sorted(files)[:-MOST_FLIGHTS]:
+        pid = name.split("-")[1:2]
+        if pid and pid[0].isdecimal() and not Path(f"/proc/{pid[0]}").exists():
+            (directory / name).unlink(missing_ok=True)
 
 
 def _start_ticks() -> str:
@@ -514,16 +590,33 @@ def me() -> Me:
     return found
 
 
-def enter() -> Me:
-    """Make the calling thread's record."""
-    made = recorder.enter()
+def enter(thread: threading.Thread | None = None, path: str = "") -> Me:
+    """Make the calling thread's record; it ends with the thread."""
+    made = recorder.enter(thread, path)
     # A finalizer that ran meanwhile may have made one: the first one counts, the other has ended.
     first: Me | None = getattr(local, "me", None)
     if first is not None:
         recorder.leave(made)
         return first
     local.me = made
+    local.end = _End(made)
     return made
+
+
+class _End:
+    """Lies among the thread's own values: dies with the thread, also with one that C code started."""
+
+    __slots__ = ("leave", "me")
+
+    def __init__(self, me: Me) -> None:
+        self.me = me
+        self.leave = recorder.leave  # the module's names may be gone when the main thread ends
+
+    def __del__(self) -> None:
+        try:  # noqa: SIM105 - by the end of the interpreter only builtins are left
+            self.leave(self.me)
+        except Exception:  # noqa: BLE001, S110 - nobody can be told
+            pass  # an interpreter that is half gone
 
 
 assert len(KIND) == len(layout.KINDS)

@@ -104,8 +104,8 @@ class Notify:
 class ObjectState:
     """One synchronisation object. `id` counts from 1 in order of creation and is never used again.
 
-    `kind` is "Lock", "RLock", "Condition", "Event", "Semaphore", "Barrier", "Queue", "SimpleQueue", "Thread",
-    "Future" or "Pool"; `label` is "Account.lock" or "Lock made at file:line"; `owner` the slot that holds it;
+    `kind` is "Lock", "RLock", "Condition", "Event", "Semaphore", "Barrier", "Queue", "SimpleQueue", "Thread"
+    or "Future"; `label` is "Account.lock" or "Lock made at file:line"; `owner` the slot that holds it;
     `value` the permits, the queue's length, the barrier's arrivals, the event's flag, or a thread's slot;
     `limit` the bound of the value; `lock` the lock of a condition, or the inner lock of a composed object.
     """

@@ -1,0 +1,57 @@
+"""Where references to locks and functions lie that exist already: modules, and the attributes of plain objects.
+
+Promises: what belongs to the toolkit, to what runs it, and to the interpreter itself is passed over.
+Does not: reach C objects, tuples, closures or slots.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OWN = frozenset(
+    {
+        "verify", "traces", "greenlet", "bytecode", "threading", "_thread", "importlib", "_frozen_importlib",
+        "_frozen_importlib_external", "_pytest", "pytest", "pluggy", "pytest_timeout", "xdist", "execnet", "coverage",
+        "faulthandler", "multiprocessing", "hypothesis", "weakref", "tempfile", "rich",
+    }
+)  # fmt: skip
+"""Top packages whose locks stay real: the toolkit, what runs it, and what the interpreter itself relies on."""
+
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by Python code
+
+
+def namespaces(*, own: bool = False) -> Iterator[tuple[dict[str, object], object]]:
+    """Yield the namespaces of modules and of plain Python objects, with who owns them; `own`: those of `OWN` too."""
+    modules = list(sys.modules.items())
+    for name, module in modules:
+        if (own or name.partition(".")[0] not in OWN) and type(module) is type(sys):
+            yield vars(module), module
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind.__flags__ & HEAP_TYPE and (own or not is_own(kind)):
+            try:
+                names = object.__getattribute__(thing, "__dict__")
+            except AttributeError:
+                continue
+            if type(names) is dict:
+                yield names, thing
+
+
+def classes() -> Iterator[type]:
+    """Yield the classes made by Python code."""
+    for thing in gc.get_objects():
+        if isinstance(thing, type) and thing.__flags__ & HEAP_TYPE and not is_own(thing):
+            yield thing
+
+
+def is_own(kind: type) -> bool:
+    """Say whether objects of a class are passed over; a Condition never is: it carries a program's lock."""
+    if kind is threading.Condition:
+        return False
+    return str(kind.__module__).partition(".")[0] in OWN

@@ -1,0 +1,81 @@
+"""How a program is started so that it, its children and theirs are recorded from their first line.
+
+Promises: `environment` says what to add to a child's environment; every Python process that inherits it records itself
+into a flight in the directory named there. Processes started with `-I`, `-E` or `-S`, or with an environment of their
+own making, are not recorded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verify.observe import install
+from verify.observe.recorder import recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from verify.observe.noise import Noise
+
+VARIABLE = "STAGE3_FLIGHT"
+NOISE = "STAGE3_NOISE"
+STARTUP = Path(__file__).parent / "startup"
+
+
+def environment(
+    directory: Path | str, *, noise: Noise | None = None, base: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the environment (of this process, or `base`) for a child that is to be recorded into `directory`.
+
+    The directory has to exist; flights of processes that ended well are taken away by themselves.
+    """
+    out = dict(os.environ if base is None else base)
+    paths = [
+        path
+        for path in out.get("PYTHONPATH", "").split(os.pathsep)
+        if path and path != str(STARTUP)
+    ]
+    out["PYTHONPATH"] = os.pathsep.join([str(STARTUP), *paths])
+    out[VARIABLE] = str(Path(directory).absolute())
+    out.pop(NOISE, None)
+    if noise is not None:
+        out[NOISE] = noise.text()
+    return out
+
+
+def without(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment for a child that is not to be recorded: one of the toolkit's own processes."""
+    out = dict(os.environ if base is None else base)
+    out.pop(VARIABLE, None)
+    out.pop(NOISE, None)
+    paths = [
+        path
+        for path in out.get("PYTHONPATH", "").split(os.pathsep)
+        if path and path != str(STARTUP)
+    ]
+    out["PYTHONPATH"] = os.pathsep.join(paths)
+    if not paths:
+        del out["PYTHONPATH"]
+    return out
+
+
+def start_from_environment(directory: str) -> None:
+    """Record this process; called by the start-up hook."""
+    noise = None
+    text = os.environ.get(NOISE)
+    if text:
+        from verify.observe.noise import parsed  # noqa: PLC0415 - random takes a while to load
+
+        noise = parsed(text)
+    install.start(directory, noise=noise)
+    atexit.register(_clear_away, os.getpid())
+
+
+def _clear_away(pid: int) -> None:
+    """The program came to its end: nobody needs its flight."""
+    path = recorder.path
+    if path is not None and os.getpid() == pid:
+        path.unlink(missing_ok=True)
