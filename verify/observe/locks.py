@@ -27,7 +27,8 @@ from verify.observe.layout import (
     OP,
     RING_AT,
 )
-from verify.observe.recorder import ENTRY_SIZE, SCRATCH_HOLD, Me, deep_key, enter, local, recorder
+from verify.observe.pages import deep_key
+from verify.observe.recorder import ENTRY_SIZE, SCRATCH_HOLD, Me, enter, local, recorder
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType

@@ -45,11 +45,11 @@ from verify.observe.layout import (
     WAIT,
     WAIT_AT,
 )  # fmt: skip
-from verify.sites import is_framework, short, store_after
+from verify.observe.pages import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, FrameType
+    from types import FrameType
 
     from verify.observe.composed import Seen
 
@@ -176,14 +176,13 @@ def _part(thread: threading.Thread | None) -> tuple[int, str]:
     return ROLES.index(role), f"{module}.{name}"
 
 
-class Recorder:
+class Recorder(Tables):
     """The tables of the process and the file that is written now (none: `path` is None, stores go nowhere)."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.path: Path | None = None
         self.started = monotonic_ns()
-        self.buffer = mmap.mmap(-1, layout.SIZE)
-        self.words = memoryview(self.buffer).cast("Q")
         self.numbers = itertools.count(1)
         self.slots = itertools.count(1)
         self.fresh_places = itertools.count(1)
@@ -192,14 +191,6 @@ class Recorder:
         self.ids = itertools.count(1)
         self.fresh_objects = itertools.count(1)
         self.dead_objects: deque[int] = deque()
-        self.growing = _real.RLock()
-        self.strings: dict[str, int] = {}
-        self.strings_end = 8
-        self.frames: dict[tuple[int, int, int], int] = {}
-        self.stacks: dict[tuple[int, ...], int] = {}
-        self.contents: dict[tuple[int, ...], int] = {}
-        self.labels: dict[tuple[tuple[int, ...], int], int] = {}
-        self.alive: dict[int, CodeType] = {}
         self.notes: dict[str, str] = {}
         self.noise: Callable[[Me], Callable[[], None] | None] | None = None
 
@@ -233,7 +224,7 @@ class Recorder:
         """Forget the operations so far, and count anew."""
         self.numbers = itertools.count(1)
         self.started = monotonic_ns()
-        self._set(layout.FLAGS_AT, 0)
+        self.write_word(layout.FLAGS_AT, 0)
         self.buffer[RING_AT : RING_AT + MOST_ENTRIES * ENTRY_SIZE] = bytes(
             MOST_ENTRIES * ENTRY_SIZE
         )
@@ -242,7 +233,7 @@ class Recorder:
         """Say that the recording has ended; whatever is stored after this goes nowhere."""
         if self.path is None:
             return
-        self._set(layout.STATE_AT, layout.STOPPED)
+        self.write_word(layout.STATE_AT, layout.STOPPED)
         self.path = None
         self._turn_to(_copy(self.buffer))
 
@@ -269,15 +260,6 @@ class Recorder:
             bank, python, len(text),
         )  # fmt: skip
         self.buffer[layout.ARGV_AT : layout.ARGV_AT + len(text)] = text
-
-    def _set(self, offset: int, value: int) -> None:
-        self.buffer[offset : offset + 4] = value.to_bytes(4, "little")
-
-    def short_of(self, flag: int) -> None:
-        """Say in the header that something did not fit."""
-        flags = int.from_bytes(self.buffer[layout.FLAGS_AT : layout.FLAGS_AT + 4], "little")
-        if not flags & flag:
-            self._set(layout.FLAGS_AT, flags | flag)
 
     def after_fork(self, directory: Path) -> None:
         """In a forked child: open a file of its own; the threads that were not copied count as ended.
@@ -373,13 +355,7 @@ class Recorder:
             except IndexError:
                 place = layout.MOST_OBJECTS + number % layout.OVERFLOW
                 self.short_of(layout.OBJECTS_FULL)
-        key = deep_key(frame)
-        stack = self.stacks.get(key) or self.new_stack(key, frame)
-        title = self.string(label) if label else self.labels.get((key, kind))
-        if title is None:
-            title = self.string(_label(kind, frame))
-            if stack:  # then what the key names is kept alive
-                self.labels[key, kind] = title
+        stack, title = self.titled(kind, frame, label)
         layout.OBJECT.pack_into(
             self.buffer,
             object_at(place),
@@ -397,94 +373,6 @@ class Recorder:
         )
         return number, place
 
-    # Strings, frames and stacks
-
-    def string(self, text: str) -> int:
-        """Return where `text` is stored."""
-        known = self.strings.get(text)
-        return known if known is not None else self._new_string(text)
-
-    def _new_string(self, text: str) -> int:
-        raw = text.encode("utf-8", "replace")[: layout.LONGEST_STRING]
-        with self.growing:
-            start = self.strings_end
-            if start + 2 + len(raw) > layout.STRINGS_SIZE:
-                self.short_of(layout.STRINGS_FULL)
-                return 0
-            self.strings_end = start + 2 + len(raw)
-            at = layout.STRINGS_AT + start
-            self.buffer[at : at + 2 + len(raw)] = len(raw).to_bytes(2, "little") + raw
-            self.strings[text] = start
-        return start
-
-    def stack(self, frame: FrameType | None) -> int:
-        """Return the number of the stack that ends in `frame`: eight frames, `threading`'s own folded."""
-        key = deep_key(frame)
-        return self.stacks.get(key) or self.new_stack(key, frame)
-
-    def site(self, frame: FrameType) -> int:
-        """Return the number of a stack of the frame alone, or of a deeper one where it is `threading`'s own."""
-        code = frame.f_code
-        key = (id(code), frame.f_lasti)
-        known = self.stacks.get(key)
-        if known:
-            return known
-        if is_folded(code.co_filename):
-            return self.stack(frame)
-        return self.new_stack(key, frame)
-
-    def new_stack(self, key: tuple[int, ...], frame: FrameType | None) -> int:
-        """Enter a stack under `key`, which names its frames by code and instruction.
-
-        The code objects are kept alive, so that no other one gets an id that stands in a key.
-        """
-        if len(self.stacks) >= 4 * layout.MOST_STACKS or not key:
-            return 0
-        with self.growing:
-            kept: list[int] = []
-            every: list[int] = []
-            for _ in range(len(key) // 2):
-                if frame is None:
-                    break
-                code = frame.f_code
-                self.alive[id(code)] = code
-                number = self._frame(code, frame.f_lasti, frame.f_lineno or 0)
-                if not code.co_filename.startswith(_TOOLKIT):
-                    every.append(number)
-                if not is_folded(code.co_filename):
-                    kept.append(number)
-                frame = frame.f_back
-            content = tuple(kept or every)
-            known = self.contents.get(content)
-            stack = known if known is not None else self._write_stack(content)
-            self.stacks[key] = stack
-        return stack
-
-    def _write_stack(self, content: tuple[int, ...]) -> int:
-        number = len(self.contents) + 1
-        if number >= layout.MOST_STACKS:
-            self.short_of(layout.STACKS_FULL)
-            return 0
-        layout.STACK.pack_into(
-            self.buffer, layout.STACKS_AT + number * layout.STACK.size, *(*content, *[0] * 8)[:8]
-        )
-        self.contents[content] = number
-        return number
-
-    def _frame(self, code: CodeType, instruction: int, line: int) -> int:
-        key = (id(code), instruction, line)
-        number = self.frames.get(key)
-        if number is None:
-            number = len(self.frames) + 1
-            if number >= layout.MOST_FRAMES:
-                self.short_of(layout.STACKS_FULL)
-                return 0
-            file, function = self.string(code.co_filename), self.string(code.co_qualname)
-            at = layout.FRAMES_AT + number * layout.FRAME.size
-            layout.FRAME.pack_into(self.buffer, at, file, line, function, 0)
-            self.frames[key] = number
-        return number
-
     # Notes
 
     def note(self, key: str, value: str) -> None:
@@ -499,7 +387,7 @@ class Recorder:
             bank = 1 - (self.buffer[layout.BANK_AT] & 1)
             at = layout.NOTES_AT + bank * layout.NOTES_SIZE
             self.buffer[at : at + 4 + len(text)] = len(text).to_bytes(4, "little") + text
-            self._set(layout.BANK_AT, bank)
+            self.write_word(layout.BANK_AT, bank)
 
 
 def _copy(buffer: mmap.mmap) -> mmap.mmap:
@@ -514,44 +402,6 @@ _EMPTY_SLOT = memoryview(bytes(SLOT_SIZE)).cast("Q")
 def object_at(place: int) -> int:
     """Return the offset of the object at `place`."""
     return layout.OBJECTS_AT + place * layout.OBJECT.size
-
-
-def deep_key(frame: FrameType | None) -> tuple[int, ...]:
-    """Return what names the innermost eight frames: the code and the instruction of each."""
-    key: tuple[int, ...] = ()
-    for _ in range(8):
-        if frame is None:
-            break
-        key = (*key, id(frame.f_code), frame.f_lasti)
-        frame = frame.f_back
-    return key
-
-
-def is_folded(filename: str) -> bool:
-    """Say whether frames of a file are left out of stacks: the toolkit, `threading` and its like, the thread pools."""
-    return is_framework(filename) or filename.startswith(_FUTURES)
-
-
-_TOOLKIT = str(Path(__file__).parent.parent) + os.sep
-_FUTURES = str(Path(os.__file__).parent / "concurrent" / "futures") + os.sep
-
-
-def _label(kind: int, frame: FrameType | None) -> str:
-    """Return what the program calls the object that `frame` makes: "Account.lock", or where it was made."""
-    while frame is not None and is_framework(frame.f_code.co_filename):
-        frame = frame.f_back
-    name = layout.KINDS[kind]
-    while frame is not None:
-        code = frame.f_code
-        owner, attribute = store_after(code, frame.f_lasti)
-        if owner:
-            parts = code.co_qualname.split(".")
-            is_method = owner == code.co_varnames[0] and len(parts) > 1 and parts[-2] != "<locals>"
-            return f"{parts[-2] if is_method else owner}.{attribute}"
-        if not is_folded(code.co_filename):
-            return attribute or f"{name} made at {short(code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return name
 
 
 def _prune(directory: Path) -> None:
