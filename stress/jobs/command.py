@@ -87,6 +87,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--output", type=Path, default=store.DIRECTORY, metavar="DIR", help="where the folder goes"
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML file, too")
+    parser.add_argument(
+        "--no-record", action="store_true", help="no recorder: hang reports have stacks alone"
+    )
     noise.add_options(parser)
 
 
@@ -144,6 +147,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     noisy = noise.of(args)
     if noisy.slow_vcpus and not all(target.kind is targets.Kind.MIGRATION for target in named):
         raise UsageError("--slow-vcpus is for migration:NAME alone; leave it out")
+    if noisy.delays and args.no_record:
+        raise UsageError("--delays come from the recorder; leave --no-record out")
     if args.resume is not None and args.seed is None:
         raise UsageError(
             "--resume needs the seed of the job it goes on with; give --seed as that job printed it"
@@ -164,6 +169,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         limit_s=args.limit,
         time_limit_s=args.time_limit,
         noise=noisy,
+        record=not args.no_record,
         junit=args.junit,
     )
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stress.jobs import folder as folders
-from stress.jobs import noise, runs
+from stress.jobs import noise, recording, runs
 from stress.jobs.outcome import JobResult, Problem
 from stress.jobs.stuck import Judge
 from verify.abc import UsageError
 from verify.supervise import BAD, Ended, Fate, Journal, Started, WorkerError, run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stress.jobs.progress import Progress
     from stress.jobs.settings import Settings
     from verify.supervise import Json
@@ -41,9 +45,13 @@ def run_job(settings: Settings, progress: Progress) -> JobResult:
             folder = folders.make(settings.output)
             journal = stack.enter_context(Journal.create(folder / JOURNAL, header))
         result = JobResult(settings, folder, journal.path)
+        flights = None
+        if settings.record:
+            made = tempfile.TemporaryDirectory(prefix="stage3-flight-", ignore_cleanup_errors=True)
+            flights = Path(stack.enter_context(made))
         with progress, noise.busy(settings.noise.load, settings.seed):
             try:
-                _Run(result, journal, progress).go()
+                _Run(result, journal, progress, flights).go()
             except (UsageError, WorkerError):
                 if not result.done:
                     shutil.rmtree(folder, ignore_errors=True)  # it holds nothing
@@ -53,12 +61,15 @@ def run_job(settings: Settings, progress: Progress) -> JobResult:
 
 
 class _Run:
-    def __init__(self, result: JobResult, journal: Journal, progress: Progress) -> None:
+    def __init__(
+        self, result: JobResult, journal: Journal, progress: Progress, flights: Path | None
+    ) -> None:
         self.result = result
         self.settings = result.settings
         self.journal = journal
         self.progress = progress
-        self.judge = Judge(self.settings.limit_s, self.settings.time_limit, result.folder)
+        self.flights = flights
+        self.judge = Judge(self.settings.limit_s, self.settings.time_limit, result.folder, flights)
 
     def go(self) -> None:
         """Run everything; a keyboard interrupt ends it, with all that was found until then."""
@@ -78,12 +89,16 @@ class _Run:
                 stop_on=BAD if settings.until_failure else (),
                 on_event=self.see,
                 judge=self.judge,
-                environment={"PYTHONHASHSEED": "0", **os.environ},
+                environment=self._environment,
             )
             self.result.interrupted = False
             self.result.seconds = summary.seconds
             self.result.workers = summary.workers
             self.result.stopped = summary.stopped
+
+    def _environment(self, slot: int) -> Mapping[str, str]:
+        base = {"PYTHONHASHSEED": "0", **os.environ}
+        return base if self.flights is None else recording.environment(base, self.flights, slot)
 
     def _options(self) -> dict[str, Json]:
         targets: list[Json] = [target.as_json() for target in self.settings.targets]

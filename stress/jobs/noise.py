@@ -31,12 +31,13 @@ class Noise:
     """All noise of a job. Times are seconds; 0 is off.
 
     `switch_interval`: CPython's own, between forced switches (0.005 there when nothing is set).
-    `pin`: all threads of a run on one CPU.
+    `delays`: probability of a delay at a synchronisation operation. `pin`: all threads of a run on one CPU.
     `load`: busy processes beside the runs. `slow_vcpus`: a sleep before each burst of a guest's vCPU, which slows
     it as a debugger would.
     """
 
     switch_interval: float = 0.0
+    delays: float = 0.0
     pin: bool = False
     load: int = 0
     slow_vcpus: float = 0.0
@@ -46,6 +47,8 @@ class Noise:
         words = []
         if self.switch_interval:
             words += ["--switch-interval", f"{self.switch_interval:g}"]
+        if self.delays:
+            words += ["--delays", f"{self.delays:g}"]
         if self.pin:
             words.append("--pin")
         if self.load:
@@ -58,6 +61,7 @@ class Noise:
         """Return what a worker has to know; the load is not its business."""
         return {
             "switch_interval": self.switch_interval,
+            "delays": self.delays,
             "pin": self.pin,
             "slow_vcpus": self.slow_vcpus,
         }
@@ -72,6 +76,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="S",
         help="seconds between forced thread switches",
+    )
+    group.add_argument(
+        "--delays",
+        type=probability,
+        default=0.0,
+        metavar="P",
+        help="probability of a seeded delay of up to 1 ms at each synchronisation operation",
     )
     group.add_argument("--pin", action="store_true", help="all threads of a run on one CPU")
     group.add_argument(
@@ -88,7 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def of(args: argparse.Namespace) -> Noise:
     """Return the noise that parsed options ask for."""
-    return Noise(args.switch_interval, args.pin, args.load, args.slow_vcpus)
+    return Noise(args.switch_interval, args.delays, args.pin, args.load, args.slow_vcpus)
 
 
 def number(text: str) -> float:
@@ -107,6 +118,14 @@ def seconds(text: str) -> float:
     value = number(text)
     if value > MOST_INTERVAL_S:
         raise argparse.ArgumentTypeError(f"{text!r} is more than {MOST_INTERVAL_S:g} seconds")
+    return value
+
+
+def probability(text: str) -> float:
+    """Return a probability."""
+    value = number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no probability: say for example 0.01")
     return value
 
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from stress.jobs import noise as noises
-from stress.jobs import pytest_runs
+from stress.jobs import pytest_runs, recording
 from stress.jobs.targets import SEED, Kind, Target
 from stress.migration import bench
 from verify import program
@@ -48,14 +48,17 @@ def make(options: Mapping[str, Json]) -> Callable[[Task], Result]:
     """Return what runs a task of this job."""
     noise = noises.Noise(**cast("dict[str, float]", options["noise"]))  # type: ignore[arg-type] # as `Noise.as_json` wrote it
     rows = cast("list[dict[str, Json]]", options["targets"])
-    runs = [_run_of(_target(row), noise) for row in rows]
+    targets = [_target(row) for row in rows]
+    runs = [_run_of(target, noise) for target in targets]
 
     def step(task: Task) -> Result:
         random.seed(task.seed)
         os.environ["STAGE3_SEED"] = str(task.seed)
         before = set(threading.enumerate())
+        at = cast("int", task.what["target"])
+        recording.begin(task.seed, noise, targets[at].text)
         with noises.within(noise, os.getpid()):
-            outcome = runs[cast("int", task.what["target"])](task.seed)
+            outcome = runs[at](task.seed)
         left = [thread.name for thread in threading.enumerate() if thread not in before]
         if left:
             outcome = replace(

@@ -47,6 +47,7 @@ class Settings:
     limit_s: float = DEFAULT_LIMIT_S
     time_limit_s: float | None = None
     noise: Noise = field(default_factory=Noise)
+    record: bool = True
     junit: Path | None = None
 
     @property
@@ -82,6 +83,7 @@ class Settings:
             "limit": f"{self.limit_s:g}",
             "time limit": f"{self.time_limit:g}",
             "shard": str(self.shard),
+            "recorder": "on" if self.record else "off",
             "python": platform.python_version(),
             "stage3": own_version(),
         }
@@ -118,5 +120,7 @@ class Settings:
             words += ["--limit", f"{self.limit_s:g}"]
         if self.time_limit_s is not None:
             words += ["--time-limit", f"{self.time_limit_s:g}"]
+        if not self.record:
+            words.append("--no-record")
         line = ["stage3", "stress", *named, shlex.join(words)]
         return " ".join([*line, "--", *commands] if commands else line)

@@ -75,6 +75,18 @@ def dawdles() -> None:
     time.sleep(FOR_EVER)
 
 
+def same_delays() -> None:
+    from verify.observe import launch, noise
+    from verify.observe.recorder import local, recorder
+
+    assert noise.Noise(seed_now(), 0.5).text() == os.environ[launch.NOISE]
+    paths = []
+    thread = threading.Thread(target=lambda: paths.append(local.me.path))
+    thread.start()
+    thread.join()
+    assert (["main/1"], True) == (paths, recorder.noise is not None)
+
+
 def takes(argument: int) -> None:
     assert argument
 

@@ -72,7 +72,11 @@ def test_one_of_each(stress: Stress, tmp_path: Path) -> None:
     assert "Segmentation fault" in (kept / "run-000001" / "stderr.txt").read_text()
     (report,) = kept.glob("hang-*.txt")
     assert "stressed.py" in report.read_text()
-    assert "run 3 (seed 3) hung: deadlock: " in out
+    assert "seed: 3" in report.read_text()
+    assert (
+        "run 3 (seed 3) hung: deadlock: MainThread waits in Lock.acquire for lock, which it holds itself"
+        in out
+    )
     page = (kept / "index.html").read_text()
     assert "ValueError: four &lt;b&gt;&amp;" in page
     assert 'href="run-000004/stderr.txt"' in page
@@ -172,6 +176,30 @@ def test_noise(stress: Stress) -> None:
     with busy(2, 1):
         assert 2 == len(trees.descendants(os.getpid()))
     assert [] == trees.descendants(os.getpid())
+
+
+def test_delays(stress: Stress, tmp_path: Path) -> None:
+    """Delays at lock operations make an ABBA deadlock show up; the report names both locks and their holders."""
+    words = "--until-failure --seed 1 --delays 0.9 --limit 1 --workers 1"
+    code, out = stress("examples.bank:transfer", *words.split())
+
+    (report,) = folder(tmp_path).glob("hang-*.txt")
+    assert (5, True) == (
+        code,
+        "hung: deadlock: 2 threads wait for each other" in out,
+    )
+    assert "waits, Lock.acquire savings, held by" in report.read_text()
+    assert "waits, Lock.acquire current, held by" in report.read_text()
+    assert "target: examples.bank:transfer" in report.read_text()
+
+
+def test_delays_follow_the_seed(stress: Stress) -> None:
+    """A seed draws the same delays whatever ran before it in its worker, in child processes, too."""
+    code, _ = stress(
+        f"{PLACE}:same_delays", "--count", "4", "--delays", "0.5", "--workers", "1", "--seed", "0"
+    )
+
+    assert 0 == code
 
 
 def test_resume(stress: Stress, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_duration_of_anything(text: str) -> None:
         (["--", "no-such-command-here"], "no command 'no-such-command-here'"),
         (["a:b", "--shard", "3/2"], "shard '3/2' is not i/n"),
         (["a:b", "--slow-vcpus", "1"], "--slow-vcpus is for migration:NAME alone"),
+        (["a:b", "--delays", "0.1", "--no-record"], "leave --no-record out"),
         (["a:b", "--resume", "x"], "give --seed as that job printed it"),
         (["a:b", "--resume", "/no/file", "--seed", "1"], "journal /no/file cannot be read"),
         (
@@ -89,7 +90,7 @@ def test_refused(
     [
         "--count 0", "--count x", "--count 99999999999999", "--duration 0", "--duration 1x", "--workers 0",
         "--workers 257", "--seed -1", "--seed 4294967296", "--limit 0", "--limit nan", "--limit inf",
-        "--load -1", "--load 999", "--switch-interval x", "--slow-vcpus 11", "--count ²",
+        "--delays 1.5", "--delays -1", "--load -1", "--load 999", "--switch-interval x", "--slow-vcpus 11", "--count ²",
     ],
 )  # fmt: skip
 def test_bad_values(words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +130,7 @@ def test_command_behind_dashes() -> None:
 
 def test_lines_to_paste() -> None:
     """The lines that repeat a run and resume a job hold all that matters, and parse to the same job."""
-    words = "a:b migration:cancelled?design=rfc_v1 --seed 5 --count 4 --limit 3 --pin --shard 2/3"
+    words = "a:b migration:cancelled?design=rfc_v1 --seed 5 --count 4 --limit 3 --delays 0.25 --pin --shard 2/3"
     job = settings(*words.split())
 
     resumed = job.resumed(Path("j l")).replace("'", "")
@@ -137,9 +138,9 @@ def test_lines_to_paste() -> None:
         "stage3 stress a:b migration:cancelled?design=rfc_v1 --seed 5 --count 4 --shard 2/3 --resume j l"
         in resumed
     )
-    assert resumed.endswith("--pin --limit 3")
+    assert resumed.endswith("--delays 0.25 --pin --limit 3")
     assert job.again(Task(3, 6, {"target": 1})) == (
-        "stage3 stress 'migration:cancelled?design=rfc_v1' --seed 6 --count 1 --pin --limit 3"
+        "stage3 stress 'migration:cancelled?design=rfc_v1' --seed 6 --count 1 --delays 0.25 --pin --limit 3"
     )
 
 
@@ -182,7 +183,7 @@ def test_settings_refuse_another_journal() -> None:
     other = settings("a:b", "--seed", "1", "--count", "9", "--workers", "1")
 
     assert job.header() == other.header()
-    for words in ("--limit 3", "--pin", "--shard 1/2"):
+    for words in ("--limit 3", "--pin", "--delays 0.1", "--no-record", "--shard 1/2"):
         assert job.header() != settings("a:b", "--seed", "1", *words.split()).header()
 
 
@@ -226,9 +227,11 @@ def test_noise_words() -> None:
     assert [
         "--switch-interval",
         "1e-05",
+        "--delays",
+        "0.5",
         "--pin",
         "--load",
         "3",
         "--slow-vcpus",
         "0.1",
-    ] == Noise(1e-5, True, 3, 0.1).words()
+    ] == Noise(1e-5, 0.5, True, 3, 0.1).words()

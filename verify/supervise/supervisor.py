@@ -76,14 +76,15 @@ def run(
     stop_on: Collection[Fate] = (),
     on_event: Callable[[Event], None] | None = None,
     judge: Judge = dump,
-    environment: Mapping[str, str] | None = None,
+    environment: Callable[[int], Mapping[str, str]] | None = None,
 ) -> Summary:
     """Run `tasks` in `workers` processes by `worker`, "module:function"; see `verify.supervise.worker`.
 
     Tasks are handed out `batch` at a time. A worker that says nothing for `heartbeat_s` (0: never mind), or whose
     task takes more than `limit_s`, is put before `judge`: text means that it hangs, None that it is to be asked
     again later. After `ttl_s` a worker is replaced between two batches. After `seconds` no further task is begun.
-    A fate in `stop_on` stops everything at once.
+    A fate in `stop_on` stops everything at once. `environment` is asked for that of a worker before each is started
+    in a place from 0 to `workers` - 1; without it workers have this process's own.
 
     Raises `UsageError` when a worker refuses what it is given, `WorkerError` when none can be started.
     """
@@ -118,7 +119,7 @@ class _Supervisor:
         rules: _Rules,
         journal: Journal | None,
         on_event: Callable[[Event], None],
-        environment: Mapping[str, str] | None,
+        environment: Callable[[int], Mapping[str, str]] | None,
     ) -> None:
         self.order = order
         self.rules = rules
@@ -196,7 +197,8 @@ class _Supervisor:
             tasks = self._draw(source)
             if not tasks:
                 return
-            one = Worker(slot, self.order, place / str(next(names)), self.environment)
+            environment = self.environment(slot) if self.environment is not None else None
+            one = Worker(slot, self.order, place / str(next(names)), environment)
             one.tasks.extend(tasks)
             self.at_work[one.pid] = one
             self.selector.register(one.sock, selectors.EVENT_READ, one.pid)
