@@ -24,6 +24,7 @@ from verify.primitives import (
     barriers,
     conditions,
     events,
+    finalizers,
     futures,
     logs,
     polling,
@@ -67,6 +68,7 @@ MODULES = (
     barriers,
     queues,
     futures,
+    finalizers,
     logs,
     times,
     selecting,
@@ -158,8 +160,10 @@ def patched() -> Iterator[None]:
     patches.install()
     try:
         adoption.adopt(adopted)
+        finalizers.wrap_classes()
         yield
     finally:
+        finalizers.restore_classes()
         thread_private.forget_dummies()
         adoption.restore(reversed(adopted))
         patches.restore()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from verify.primitives import thread_private
 from verify.primitives.numbered import NUMBER, hash_of, next_number
 from verify.primitives.patches import Patch, function, method
-from verify.primitives.thread_private import TASK
+from verify.primitives.thread_private import LOCK, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 STARTER = "start_new_thread" if sys.version_info < (3, 13) else "start_joinable_thread"
+_STARTER = f"_{STARTER}"  # its name in `threading`
+_threading, _low_level = vars(threading), vars(_thread)
 
 
 def newname(template: str) -> str:
@@ -109,8 +111,8 @@ def _start(execution: Execution, me: Task, thread: threading.Thread) -> None:
     if attributes[TASK] is not None:
         raise RuntimeError("threads can only be started once")
     execution.point(me, "Thread.start", attributes["_name"])
-    starter: Model = vars(threading)[f"_{STARTER}"]
-    if starter is vars(_thread)[STARTER]:
+    starter: Model = _threading[_STARTER]
+    if starter is _low_level[STARTER]:
         _spawn(execution, thread)
     elif STARTER == "start_new_thread":  # the program's own
         starter(Bootstrap(thread), ())
@@ -137,7 +139,8 @@ def _spawn(execution: Execution, thread: threading.Thread) -> None:
             thread.run()
         finally:
             attributes["_is_stopped"] = True
-            thread_private.ended(thread)
+            if attributes[LOCK] is not None:
+                thread_private.ended(thread)
 
     task = execution.spawn(body, attributes["_name"], daemon=bool(attributes["_daemonic"]))
     task.thread = thread
@@ -163,7 +166,7 @@ def _join(
         execution.point(me, "Thread.join", task)
     else:
         execution.pass_gate(me, "Thread.join", task, gate, timeout)
-    if task.done:
+    if vars(thread)[LOCK] is not None and task.done:
         thread_private.is_stopped(thread)
 
 

@@ -74,8 +74,7 @@ def quiet_endings() -> Iterator[None]:
     """Say nothing of finalizers that end because their task is taken down; everything else is told as before.
 
     A finalizer (`__del__`, a weak reference's callback) runs where its task drops the last reference:
-    with collections put off until after the execution, that place is a function of the schedule. Its
-    operations are operations of that task, and replay like any other.
+    with collections put off until after the execution, that place is a function of the schedule.
     """
     before = sys.unraisablehook
 

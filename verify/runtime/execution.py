@@ -28,8 +28,9 @@ from verify.runtime import current, loops
 from verify.runtime.carriers import MAX_KILLS, Killed
 from verify.runtime.enabled import EnabledTasks, order_of
 from verify.runtime.fair import Fair, Recent
+from verify.runtime.finalizing import Pin, unpin, wait
 from verify.runtime.gate import Gate
-from verify.runtime.interrupts import SIMULATED, deliver, wake_all
+from verify.runtime.interrupts import SIMULATED, deliver, heard, wake_all
 from verify.runtime.task import Task
 from verify.sites import assigned_name, site_of_frame
 
@@ -54,7 +55,7 @@ class Execution(EnabledTasks):
     __slots__ = (
         "__weakref__", "abort", "announcing", "choices", "choose", "current", "detectors", "early",
          "endgame", "finding", "interrupts", "labels", "left", "listening", "locks", "max_jumps",
-        "notes", "on_stop", "operation_hooks", "os_ident", "pool", "recent", "record_sites", "root",
+        "notes", "on_stop", "operation_hooks", "os_ident", "pinned", "pool", "recent", "record_sites", "root",
         "settings", "stopping", "strategy", "tasks", "thread_names",
         "unfinished", "user",
     )  # fmt: skip
@@ -101,6 +102,7 @@ class Execution(EnabledTasks):
         ]
         self.listening = bool(self.operation_hooks)
         self.announcing = False
+        self.pinned: Pin | None = None  # while a finalizer runs
         self.interrupts: dict[Task, list[Callable[[], object]]] = {}
 
     # --- running
@@ -119,6 +121,7 @@ class Execution(EnabledTasks):
         try:
             main.switch()
             self.stopping = True
+            unpin(self)
             self._take_down()
         finally:
             self.stopping = True
@@ -254,7 +257,7 @@ class Execution(EnabledTasks):
         if self.listening:
             self.announce(me)
 
-    def pass_gate(
+    def pass_gate(  # noqa: C901, PLR0912 - one step, written out: a call more would cost a tenth of it
         self, me: Task, op: str, target: object, gate: Gate, timeout: float | None = None
     ) -> bool:
         """Scheduling point before an operation that needs `gate` open; return False if `timeout` seconds ended first.
@@ -287,7 +290,11 @@ class Execution(EnabledTasks):
                     me.gate = None
                     if timeout is not None:
                         return self._after_timed_wait(me, gate)
-            return self._heard(me, gate) if self.listening else True
+            if self.listening:
+                if self.interrupts:
+                    return heard(self, me, gate)
+                self.announce(me)
+            return True
         me.gate = gate
         gate.waiting.append(me)
         if timeout is not None:
@@ -301,15 +308,10 @@ class Execution(EnabledTasks):
         me.gate = None
         if timeout is not None:
             return self._after_timed_wait(me, gate)
-        return self._heard(me, gate) if self.listening else True
-
-    def _heard(self, me: Task, gate: Gate, timeout: float | None = None) -> bool:
-        """Tell of an operation that has its gate open; if an interrupt closed it, or woke the task early, wait on."""
-        if me in self.interrupts:
-            deliver(self, me)
-            if not gate.open:
-                return self.pass_gate(me, me.op, me.target, gate, timeout)
-        self.announce(me)
+        if self.listening:
+            if self.interrupts:
+                return heard(self, me, gate)
+            self.announce(me)
         return True
 
     def park(self, me: Task, gate: Gate, timeout: float | None) -> None:
@@ -331,6 +333,9 @@ class Execution(EnabledTasks):
         """Hand over from a task that cannot go on: blocked, sleeping or finished."""
         if self.stopping:
             self._refuse(self.enabled, me)
+        if self.pinned is not None:
+            wait(self, me)
+            return
         enabled = self.enabled
         count = len(enabled)
         if count > 1:
@@ -358,7 +363,7 @@ class Execution(EnabledTasks):
         if me not in self.enabled:
             insort(self.enabled, me, key=order_of)
         if early and deadline is not None:
-            return self._heard(me, gate, deadline - self.clock.now)
+            return heard(self, me, gate, deadline - self.clock.now)
         if self.listening:
             self.announce(me)
         return passed
@@ -396,7 +401,7 @@ class Execution(EnabledTasks):
             raise ScheduleMismatchError(
                 f"the schedule draws {value} where the program asks for a value below {bound}"
             )
-        self.choices.append(value)
+        (self.choices if self.pinned is None else self.pinned.choices).append(value)
         return value
 
     # --- listeners
@@ -409,7 +414,7 @@ class Execution(EnabledTasks):
 
     def announce(self, me: Task) -> None:
         """Tell the listening detectors that `me`'s operation takes effect now."""
-        if me in self.interrupts:
+        if self.interrupts:
             deliver(self, me)
         op, target = me.op, me.target
         self.announcing = True  # what an invariant reads is no access of the task's
@@ -463,6 +468,7 @@ class Execution(EnabledTasks):
         """End the execution with a finding; returns only to a caller that is being taken down."""
         if self.stopping:
             return
+        unpin(self)
         self.finding = found
         if self.on_stop is not None:
             self.on_stop(self)
@@ -470,6 +476,7 @@ class Execution(EnabledTasks):
 
     def stop_with(self, exception: BaseException) -> None:
         """End the execution with an error that is not a finding (divergence, interrupt)."""
+        unpin(self)
         self.abort = exception
         self._halt()
 
@@ -522,6 +529,7 @@ class Execution(EnabledTasks):
         # See `verify.runtime.fair`.
         if not self.endgame:
             self.endgame = True
+            unpin(self)
             self.left = self.settings.fair_steps
             self.choose = Fair().choose
             self.operation_hooks = [*self.operation_hooks, Recent(self.recent)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from verify.runtime.execution import Execution
+    from verify.runtime.gate import Gate
     from verify.runtime.task import Task
 
 SIMULATED = "_stage3_simulated"
@@ -38,6 +39,15 @@ def wake_all(execution: Execution) -> bool:
     for task in execution.interrupts:
         execution.enable(task)
     return bool(execution.enabled)
+
+
+def heard(execution: Execution, me: Task, gate: Gate, timeout: float | None = None) -> bool:
+    """Tell of an operation whose wait ended; if that was for an interrupt, or one closed its gate, wait on."""
+    deliver(execution, me)
+    if not gate.open:
+        return execution.pass_gate(me, me.op, me.target, gate, timeout)
+    execution.announce(me)
+    return True
 
 
 def deliver(execution: Execution, me: Task) -> None:
