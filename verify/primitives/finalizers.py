@@ -15,7 +15,7 @@ import weakref
 from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar
 
-from verify.adoption import OWN
+from verify.namespaces import OWN
 from verify.primitives.patches import Patch
 from verify.runtime import current
 from verify.runtime.finalizing import undisturbed
