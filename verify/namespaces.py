@@ -46,6 +46,8 @@ def namespaces(*, own: bool = False) -> Iterator[tuple[dict[str, object], object
 def classes() -> Iterator[type]:
     """Yield the classes made by Python code."""
     for thing in gc.get_objects():
+        if not issubclass(type(thing), type):  # a dead weak proxy cannot be asked for its class
+            continue
         if isinstance(thing, type) and thing.__flags__ & HEAP_TYPE and not is_own(thing):
             yield thing
 

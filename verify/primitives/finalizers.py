@@ -15,13 +15,13 @@ import weakref
 from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar
 
-from verify.namespaces import OWN
+from verify.namespaces import classes
 from verify.primitives.patches import Patch
 from verify.runtime import current
 from verify.runtime.finalizing import undisturbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from verify.primitives.patches import Model
 
@@ -84,20 +84,8 @@ def _wrap(kind: type) -> None:
 
 def wrap_classes() -> None:
     """Let the finalizers of the classes that are there run undisturbed, until `restore_classes`."""
-    for kind in [*_kinds(object, set())]:
-        if str(kind.__module__).partition(".")[0] not in OWN:
-            _wrap(kind)
-
-
-def _kinds(top: type, seen: set[type]) -> Iterator[type]:
-    waiting: list[type] = [top]
-    while waiting:
-        below: list[type] = type.__subclasses__(waiting.pop())
-        for kind in below:
-            if kind not in seen:
-                seen.add(kind)
-                waiting.append(kind)
-                yield kind
+    for kind in [*classes()]:
+        _wrap(kind)
 
 
 def restore_classes() -> None:
