@@ -31,6 +31,8 @@ from stress.migrate_types import (
 )
 from stress.side_channel import ChannelError, Message
 from stress.watchdog.counter import CounterWatchdog
+from verify.observe import install
+from verify.observe.recorder import recorder
 
 if TYPE_CHECKING:
     import socket
@@ -115,6 +117,7 @@ def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang
     """Wait for both sides and compare them; raises `ChannelError` when the destination is gone."""
     cancel_at = time.monotonic() + source.time_limit
     while not source.wait(0.05):
+        _note(source)
         if hang.event.is_set():
             raise ChannelError(hang.headline)
         if time.monotonic() >= cancel_at:
@@ -136,6 +139,21 @@ def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang
         differing=memory.pages,
         devices_compared=devices,
         devices_differing=devices_differ,
+    )
+
+
+def _note(source: guests.Source) -> None:
+    """Put the migration's state where a hang report of this process shows it; nothing while nobody records."""
+    if recorder.path is None:
+        return
+    figures = source.figures()
+    phase = "set-up" if not figures.dirty_sync_count else "iterate, guest runs"
+    phase = phase if source.machine.running else "complete, guest stopped"
+    install.note("migration.state", figures.status)
+    install.note("migration.phase", phase)
+    install.note("migration.remaining", f"{figures.remaining} bytes of {figures.total}")
+    install.note(
+        "migration.transferred", f"{figures.transferred} bytes, {figures.dirty_sync_count} syncs"
     )
 
 

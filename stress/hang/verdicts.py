@@ -58,7 +58,7 @@ def _waits(scene: Scene, actor: Actor) -> str:
 def judge(scene: Scene, patience_s: float) -> Finding:
     """Return the verdict on one process that made no progress for `patience_s` seconds."""
     rules: tuple[Callable[[Scene, float], Finding | None], ...] = (
-        _gil_held, _stuck, _livelock, _slow, _spin, _unrecorded_locks, _outside, _nobody_left,
+        _gil_held, _stuck, _livelock, _alive, _slow, _spin, _unrecorded_locks, _outside, _nobody_left,
     )  # fmt: skip
     if not scene.living:
         return Finding(
@@ -175,6 +175,22 @@ def _livelock(scene: Scene, patience_s: float) -> Finding | None:
         f"{details[0]}"
     )
     return Finding("livelock", "livelock", cause, tuple(details))
+
+
+def _alive(scene: Scene, patience_s: float) -> Finding | None:
+    """At a time limit: whoever still makes operations that are no time-outs gets on."""
+    if scene.snapshot is None:
+        return None
+    for entry in reversed(scene.snapshot.ring):
+        if (scene.snapshot.taken_ns - entry.ns) / 1e9 >= patience_s / 2:
+            return None
+        actor = scene.by_slot(entry.slot)
+        if entry.result is not False and actor is not None:
+            where = f"{entry.site.file}:{entry.site.line} {entry.site.function}"
+            return _merely_slow(
+                f"{actor.name} makes operations, the last one {entry.operation} at {where}"
+            )
+    return None
 
 
 def _slow(scene: Scene, patience_s: float) -> Finding | None:

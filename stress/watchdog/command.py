@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from stress.watchdog import launch, processes
+from stress.watchdog import processes
+from stress.watchdog.flights import flights_of
 from stress.watchdog.sidecar import Watchdog
+from verify.observe import launch
 
 __all__ = ["add_parser", "run"]
 
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if pid == os.getpid():
         return _refuse(f"--pid {pid} is this command itself; give another process")
     with contextlib.ExitStack() as stack:
-        flights = launch.flights_of(pid) if pid is not None else None
+        flights = flights_of(pid) if pid is not None else None
         environment = None
         if pid is None and not args.no_record:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="stage3-flight-"))

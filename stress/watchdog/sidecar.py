@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Hang", "Outcome", "Watchdog"]
 
+ASKED_S: Final = 0.4
+"""Patience of a report that is asked for: whoever asks has waited long enough."""
 LONGEST_LOOK_S: Final = 0.25
 """Between looks at most; at least a tenth of the limit."""
 
@@ -157,7 +159,7 @@ class Watchdog:
         judge.look(now, sight.readings)
         with contextlib.suppress(queue.Empty):
             headline, answer = self._asked.get_nowait()
-            hang = self._report(judge, sight, headline, forced=True)
+            hang = self._report(judge, sight, headline, min(self.limit_s, ASKED_S), forced=True)
             if hang is not None:
                 self._tell(hang)
                 answer.put(hang)
@@ -182,7 +184,7 @@ class Watchdog:
     def _hang(
         self, judge: Judge, sight: Sight, headline: str, *, forced: bool
     ) -> tuple[Hang | None, bool]:
-        hang = self._report(judge, sight, headline, forced=forced)
+        hang = self._report(judge, sight, headline, self.limit_s, forced=forced)
         if hang is None:
             judge.alive(time.monotonic())
             return None, False
@@ -201,10 +203,12 @@ class Watchdog:
             if row.native_id is not None and row.state != "runs"
         }
 
-    def _report(self, judge: Judge, sight: Sight, headline: str, *, forced: bool) -> Hang | None:
+    def _report(
+        self, judge: Judge, sight: Sight, headline: str, patience_s: float, *, forced: bool
+    ) -> Hang | None:
         """Diagnose and write; None for a program that is merely slow, unless `forced`."""
         dumped = looking.dumps(sight)
-        report = self._diagnosed(judge, sight, headline, dumped, {})
+        report = self._diagnosed(judge, sight, headline, dumped, patience_s)
         if report.verdict == "merely slow" and not forced:
             return None
         hang = self._written(report, writing.stem_for(self.directory, report.pid))
@@ -217,12 +221,15 @@ class Watchdog:
         sight: Sight,
         headline: str,
         dumped: tuple[ProcessDump, ...],
-        words: dict[int, str],
+        patience_s: float,
+        *,
+        words: dict[int, str] | None = None,
     ) -> HangReport:
         names = {
             shot.pid: {thread.ident: thread.name for thread in shot.threads}
             for shot in sight.snapshots
         }
+        words = words or {}
         dumped = tuple(_with_words(dump, words, names) for dump in dumped)
         attached = {"processes": looking.describe(sight)}
         for pid, text in words.items():
@@ -232,7 +239,7 @@ class Watchdog:
             sight.snapshots,
             dumped,
             headline=headline,
-            patience_s=self.limit_s,
+            patience_s=patience_s,
             activity=judge.activity(),
             moving=judge.moving(),
             # A main thread may have gone on since, by an exception.
@@ -272,7 +279,10 @@ class Watchdog:
     def _end(self, judge: Judge, sight: Sight, hang: Hang) -> None:
         words = ending.last_words(sight.processes, self.flights) if self.flights else {}
         if words:
-            report = self._diagnosed(judge, sight, hang.report.headline, hang.report.dumps, words)
+            seen = hang.report
+            report = self._diagnosed(
+                judge, sight, seen.headline, seen.dumps, self.limit_s, words=words
+            )
             path = hang.written.of(".json")
             if path is not None:
                 report = replace(report, repro=hang.report.repro)

@@ -69,11 +69,17 @@ def thing(
 
 
 def entry(
-    seq: int, slot: int, operation: str, number: int, *, result: bool | None = None, line: int = 1
+    seq: int,
+    slot: int,
+    operation: str,
+    number: int,
+    *,
+    result: bool | None = None,
+    line: int = 1,
+    ago_s: float = 6.0,
 ) -> Entry:
-    return Entry(
-        seq, NOW - 1_000_000 + seq, slot, operation, number, result, Frame("app.py", line, "f")
-    )
+    ns = NOW - int(ago_s * SECOND) + seq
+    return Entry(seq, ns, slot, operation, number, result, Frame("app.py", line, "f"))
 
 
 def snapshot(

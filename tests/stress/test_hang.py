@@ -242,8 +242,10 @@ def test_livelock() -> None:
     ring: list[Entry] = []
     for turn in range(4):
         for slot, own, other in ((2, 1, 2), (3, 2, 1)):
-            ring.append(entry(len(ring), slot, "Lock.acquire", own, result=True, line=1 + turn % 2))
-            ring.append(entry(len(ring), slot, "Lock.acquire", other, result=False, line=9))
+            ring.append(entry(len(ring), slot, "Lock.acquire", own, line=1 + turn % 2, ago_s=0.001))
+            ring.append(
+                entry(len(ring), slot, "Lock.acquire", other, result=False, line=9, ago_s=0.001)
+            )
     shot = snapshot(
         (thread(2, "one"), thread(3, "two")),
         (thing(1, "Lock", "left"), thing(2, "Lock", "right")),
@@ -268,6 +270,19 @@ def test_computing_thread() -> None:
     assert ("spin", ("worker holds lock meanwhile",)) == (spin.verdict, spin.details)
     assert "worker computes at app.py:5 loop" in spin.cause
     assert "merely slow" == slow.verdict
+
+
+def test_working_program_is_slow() -> None:
+    """At a time limit a program that makes operations is slow, whatever its other threads wait for; a poll is none."""
+    waits = one_waits("Event.wait", thing(1, "Event", "done"))
+
+    assert (
+        "merely slow" == told(replace(waits, ring=(entry(0, 1, "Lock.acquire", 5, ago_s=0.1),)))[0]
+    )
+    assert (
+        "lost wake-up"
+        == told(replace(waits, ring=(entry(0, 1, "Lock.acquire", 5, result=False, ago_s=0.1),)))[0]
+    )
 
 
 def test_strongest_process_is_blamed() -> None:

@@ -86,10 +86,21 @@ _FILES: list[IO[bytes]] = []
 
 
 def register(directory: Path) -> Path:
-    """Have `signal_number()` dump all threads of this process into `directory/faults-PID.txt`.
+    """Have `signal_number()` dump all threads of this process into `directory/faults-PID.txt`; a forked child too.
 
     Returns the file. Raises OSError where it cannot be made.
     """
+
+    def again() -> None:
+        with suppress(OSError):
+            _register(directory)
+
+    path = _register(directory)
+    os.register_at_fork(after_in_child=again)
+    return path
+
+
+def _register(directory: Path) -> Path:
     path = directory / f"faults-{os.getpid()}.txt"
     file = path.open("wb", buffering=0)
     _FILES.append(file)
