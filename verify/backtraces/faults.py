@@ -137,7 +137,8 @@ class Alarm:
         self._lock = _real.RLock()
         self._deadlines: dict[str, _Deadline] = {}
         self._armed = ""
-        self._turn = 0  # counts armings that have others behind them
+        # Counts armings: a thread that waits for a deadline ends when another one is armed.
+        self._turn = 0
         self._really_arm = faulthandler.dump_traceback_later
         self._really_cancel = faulthandler.cancel_dump_traceback_later
 
@@ -176,6 +177,7 @@ class Alarm:
 
     def _arm_nearest(self) -> None:
         """Under the lock: forget what has fired, arm the nearest of the rest."""
+        self._turn += 1
         now = _real.monotonic()
         for client, deadline in list(self._deadlines.items()):
             if deadline.due <= now:
@@ -193,7 +195,6 @@ class Alarm:
         client, deadline = nearest
         self._armed = client
         if len(self._deadlines) > 1:
-            self._turn += 1
             _real.start_new_thread(self._re_arm, (deadline.due, self._turn))
         self._really_arm(max(deadline.due - now, 0.001), file=deadline.file, exit=deadline.exit)
 
