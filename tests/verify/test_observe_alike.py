@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import logging
+import pickle
 import queue
+import select
 import selectors
 import signal
 import socket
 import sys
 import threading
+import time
 import types
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -292,6 +296,26 @@ def test_churn(flight: Path) -> None:
     taken = read(flight)
     assert () == taken.incomplete
     assert 300 <= sum(not thread.alive for thread in taken.threads)
+
+
+class Napper:
+    """Keeps functions of C as attributes."""
+
+    def __init__(self) -> None:
+        kind = type(self)
+        kind.nap = time.sleep  # type: ignore[attr-defined]
+        kind.look = select.select  # type: ignore[attr-defined]
+
+
+def test_functions_of_c(flight: Path) -> None:
+    """What stands for a function of C binds to no object and pickles by name, as that does."""
+    napper = Napper()
+    assert None is napper.nap(0)  # type: ignore[attr-defined]
+    assert ([], [], []) == napper.look([], [], [], 0)  # type: ignore[attr-defined]
+    for function in (time.sleep, select.select):
+        assert function is pickle.loads(pickle.dumps(function))  # noqa: S301 - our own
+        assert function is copy.copy(function)
+        assert repr(function).startswith("<built-in function")
 
 
 def test_toolkit_stays_out(flight: Path) -> None:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from verify import _real
-from verify.observe.composed import Patch, dressed
+from verify.observe.composed import Function, Patch, dressed
 from verify.observe.layout import KIND, OP
 from verify.observe.recorder import me, object_at, recorder
 
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 _getframe = sys._getframe  # noqa: SLF001 - who calls is what is recorded
 _SLEEP, _SELECT, _SELECTOR = OP["time.sleep"], OP["select.select"], OP["Selector.select"]
 _PUT, _GET = OP["SimpleQueue.put"], OP["SimpleQueue.get"]
-
-
-class Function:
-    """Stands in for a function of C; an object, so that it binds to no class it is an attribute of."""
-
-    def __init__(self, original: Method) -> None:
-        self.original = original
-        self.__name__ = str(getattr(original, "__name__", ""))
-        self.__doc__ = original.__doc__
-
-    def __repr__(self) -> str:
-        return repr(self.original)
 
 
 class Sleep(Function):

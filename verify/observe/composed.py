@@ -187,6 +187,25 @@ def dressed(made_up: Method, original: Method) -> Method:
     return made_up
 
 
+class Function:
+    """Stands in for a function of C: an object, so that it binds to no class it is an attribute of.
+
+    Pickled and copied by its name, as the real one is.
+    """
+
+    def __init__(self, original: Method) -> None:
+        self.original = original
+        self.__name__ = str(getattr(original, "__name__", ""))
+        self.__module__ = str(getattr(original, "__module__", ""))
+        self.__doc__ = original.__doc__
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+    def __repr__(self) -> str:
+        return repr(self.original)
+
+
 def operation(
     owner: type, name: str, sort: Sort, title: str, *, result: bool = False, quick: str = ""
 ) -> Patch:

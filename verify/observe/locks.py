@@ -27,14 +27,15 @@ from verify.observe.layout import (
     OP,
     RING_AT,
 )
-from verify.observe.pages import deep_key
 from verify.observe.recorder import ENTRY_SIZE, SCRATCH_HOLD, Me, enter, local, recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
     from verify.primitives.locks import LockLike, RLockLike
 
+_FACTORY: Callable[..., RLockLike] = threading.RLock  # type: ignore[explicit-any] # three versions of it
 LOCK_TYPE = type(_real.allocate_lock())
 RLOCK_TYPE = type(_real.RLock())
 TIMEOUT_MAX = threading.TIMEOUT_MAX
@@ -51,19 +52,6 @@ _ACQUIRE, _TRY, _RELEASE = OP["Lock.acquire"], OP["Lock.try_acquire"], OP["Lock.
 _R_ACQUIRE, _R_AGAIN, _R_TRY, _R_RELEASE = (
     OP[f"RLock.{name}"] for name in ("acquire", "reacquire", "try_acquire", "release")
 )
-
-
-def _key(frame: FrameType) -> tuple[int, ...]:
-    """As `deep_key`, in half the time where there are four frames."""
-    second = frame.f_back
-    third = second.f_back if second is not None else None
-    fourth = third.f_back if third is not None else None
-    if second is None or third is None or fourth is None:
-        return deep_key(frame)
-    return (
-        id(frame.f_code), frame.f_lasti, id(second.f_code), second.f_lasti,
-        id(third.f_code), third.f_lasti, id(fourth.f_code), fourth.f_lasti,
-    )  # fmt: skip
 
 
 def _is_plumbing(frame: FrameType) -> bool:
@@ -102,8 +90,15 @@ class Traced:
 
     def taken(self, me: Me, frame: FrameType) -> int:
         """Write the hold; return the stack's number."""
-        key = _key(frame)
-        stack = _stacks.get(key) or recorder.new_stack(key, frame)
+        second = frame.f_back
+        third = second.f_back if second is not None else None
+        if second is not None and third is not None:
+            key = (
+                id(frame.f_code), frame.f_lasti, id(second.f_code), second.f_lasti, id(third.f_code), third.f_lasti
+            )  # fmt: skip
+            stack = _stacks.get(key) or recorder.new_stack(key, frame)
+        else:
+            stack = recorder.stack(frame)
         free = me.free
         if free:
             hold = free.pop()
@@ -173,6 +168,9 @@ class Lock(Traced):
         self.enrol(None, label)
         return self
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("type '_thread.lock' is not an acceptable base type")
+
     @property  # type: ignore[misc] # nobody assigns it
     def __class__(self) -> type:
         """The real type, for `isinstance`."""
@@ -196,7 +194,14 @@ class Lock(Traced):
         try:
             stack = self.taken(me, frame)
             if self is not me.inner:
-                _entry(me, _ACQUIRE, self.number, stack)
+                me.ops = ops = me.ops + 1
+                seq = me.next()
+                _pack_entry(
+                    me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, _ACQUIRE, 0, 0,
+                    self.number, stack, ops,
+                )  # fmt: skip
+                if not ops & 63:
+                    me.count()
         except BaseException:
             self.given_back(me)
             real.release()
@@ -209,7 +214,31 @@ class Lock(Traced):
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._release(_getframe(1))
+        # `_release`, spelled out: this is what most programs do most often.
+        try:
+            me: Me = local.me
+        except AttributeError:
+            me = enter()
+        owner = self.owner
+        if owner is None or self is me.inner or me.noise is not None:
+            self._release(me, _getframe(1))
+            return
+        self.owner = None
+        hold = self.hold
+        me.words[hold >> 3] = 0
+        if hold != SCRATCH_HOLD:
+            owner.free.append(hold)
+        frame = _getframe(1)
+        key = (id(frame.f_code), frame.f_lasti)
+        me.ops = ops = me.ops + 1
+        seq = me.next()
+        _pack_entry(
+            me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, _RELEASE, 0, 0,
+            self.number, _stacks.get(key) or recorder.site(frame), ops,
+        )  # fmt: skip
+        if not ops & 63:
+            me.count()
+        self.real.release()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; return whether it was taken."""
@@ -258,13 +287,13 @@ class Lock(Traced):
 
     def release(self) -> None:
         """Give the lock back."""
-        self._release(_getframe(1))
-
-    def _release(self, frame: FrameType) -> None:
         try:
             me: Me = local.me
         except AttributeError:
             me = enter()
+        self._release(me, _getframe(1))
+
+    def _release(self, me: Me, frame: FrameType) -> None:
         real = self.real
         if self.owner is not None:
             self.given_back(me)
@@ -328,7 +357,8 @@ class RLock(Traced):
         if _is_plumbing(frame):
             return _real.RLock()  # type: ignore[return-value] # on purpose
         self = object.__new__(cls)
-        self.real = _real.RLock(*arguments, **keywords)
+        # With arguments, as the factory has it: what it says of them differs from version to version.
+        self.real = _FACTORY(*arguments, **keywords) if arguments or keywords else _real.RLock()
         self.count = 0
         self.enrol(frame)
         return self

@@ -35,6 +35,7 @@ class Tables:
         self.contents: dict[tuple[int, ...], int] = {}
         self.labels: dict[tuple[tuple[int, ...], int], int] = {}
         self.alive: dict[int, CodeType] = {}
+        self.folds: dict[int, CodeType] = {}
 
     def write_word(self, offset: int, value: int) -> None:
         """Write four bytes."""
@@ -72,12 +73,14 @@ class Tables:
     def site(self, frame: FrameType) -> int:
         """Return the number of a stack of the frame alone, or of a deeper one where it is `threading`'s own."""
         code = frame.f_code
-        key = (id(code), frame.f_lasti)
+        key: tuple[int, ...] = (id(code), frame.f_lasti)
         known = self.stacks.get(key)
         if known:
             return known
-        if is_folded(code.co_filename):
-            return self.stack(frame)
+        if id(code) in self.folds or is_folded(code.co_filename):
+            self.folds[id(code)] = code
+            key = near_key(frame)
+            return self.stacks.get(key) or self.new_stack(key, frame)
         return self.new_stack(key, frame)
 
     def new_stack(self, key: tuple[int, ...], frame: FrameType | None) -> int:
@@ -146,13 +149,21 @@ class Tables:
 
 def deep_key(frame: FrameType | None) -> tuple[int, ...]:
     """Return what names the innermost eight frames: the code and the instruction of each."""
-    key: tuple[int, ...] = ()
-    for _ in range(8):
-        if frame is None:
-            break
-        key = (*key, id(frame.f_code), frame.f_lasti)
+    return _key(frame, 8)
+
+
+def near_key(frame: FrameType) -> tuple[int, ...]:
+    """Return what names the innermost three frames."""
+    return _key(frame, 3)
+
+
+def _key(frame: FrameType | None, depth: int) -> tuple[int, ...]:
+    key: list[int] = []
+    while frame is not None and depth:
+        key += (id(frame.f_code), frame.f_lasti)
         frame = frame.f_back
-    return key
+        depth -= 1
+    return tuple(key)
 
 
 def is_folded(filename: str) -> bool:

@@ -14,13 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from verify import _real
-from verify.observe.composed import KEY, Patch, Seen, dressed
+from verify.observe.composed import KEY, Function, Patch, Seen, dressed
 from verify.observe.layout import KIND, OP
 from verify.observe.recorder import Me, enter, me, recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from verify.observe.composed import Method
 
     Arguments = tuple[object, ...]
@@ -100,15 +98,10 @@ def name_in_system(record: Me, name: str) -> None:
         file.write(name.encode("utf-8", "replace")[:15])
 
 
-class StartNewThread:
-    """Stands in for `_thread.start_new_thread`; an object, so that it binds to no class it is an attribute of."""
+class StartNewThread(Function):
+    """Stands in for `_thread.start_new_thread` and its newer kin."""
 
-    def __init__(self, original: Callable[..., int]) -> None:  # type: ignore[explicit-any] # three versions of it
-        self.original = original
-        self.__name__ = original.__name__
-        self.__doc__ = original.__doc__
-
-    def __call__(self, *args: object, **keywords: object) -> int:
+    def __call__(self, *args: object, **keywords: object) -> object:
         """Start a thread that begins and ends in `_run`; arguments that are wrong are the original's to refuse."""
         function = args[0] if args else keywords.get("function")
         rest = args[1] if len(args) > 1 else ()
@@ -127,9 +120,6 @@ class StartNewThread:
         return self.original(
             body, **{name: each for name, each in keywords.items() if name != "function"}
         )
-
-    def __repr__(self) -> str:
-        return repr(self.original)
 
 
 def _shutdown(original: Method) -> Method:
