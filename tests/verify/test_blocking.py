@@ -116,7 +116,7 @@ def test_long_computations_in_c(backend: str, monkeypatch: pytest.MonkeyPatch) -
     """A call that computes gets more patience, then is named as what it is."""
     monkeypatch.setattr(watchdog, "BUSY_FACTOR", 2.0)
     monkeypatch.setattr(watchdog, "BUSY_SHARE", 0.02)  # however many others want the processor
-    state = run(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000), backend)
+    state = run(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 5_000_000), backend)
 
     assert Verdict.INCONCLUSIVE == state.verdict
     assert "it computes in C: give it less to do in a check" in state.diverged
