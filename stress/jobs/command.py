@@ -1,15 +1,19 @@
 """`stage3 stress TARGET ...`: the command line of a stress job.
 
 Promises: the seed is printed before anything runs; each problem ends with the line that repeats it; exit codes
-are those of `outcome`, 2 for bad input (one line, nothing lost) and 130 for an interrupt.
+are those of `outcome`, 2 for bad input (one line, nothing lost) and 130 for an interrupt or SIGTERM, which
+end the job with all that was found until then.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import secrets
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +28,8 @@ from verify.abc import UsageError
 from verify.supervise import Shard, WorkerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stress.jobs.outcome import JobResult, Problem
 
 BAD_INPUT, INCONCLUSIVE, INTERRUPTED = 2, 4, 130
@@ -180,8 +186,9 @@ def run(args: argparse.Namespace) -> int:
         settings = settings_of(args)
         ci.check(settings)
         say(f"seed {settings.seed}")
-        result = run_job(settings, choose(settings.total, settings.duration_s))
-        ci.publish(result)
+        with terminable():
+            result = run_job(settings, choose(settings.total, settings.duration_s))
+            ci.publish(result)
     except UsageError as error:
         return refuse(error, BAD_INPUT)
     except WorkerError as error:
@@ -189,6 +196,19 @@ def run(args: argparse.Namespace) -> int:
     for line in lines(result):
         say(line)
     return INTERRUPTED if result.interrupted else result.exit_code
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Take SIGTERM for an interrupt: CI that cancels a job or runs out of time still gets what was found."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
 
 
 def refuse(error: Exception, code: int) -> int:

@@ -69,6 +69,8 @@ class Judge:
             self._watchdogs[pid].run()
         except Exception:  # noqa: BLE001 - the job goes on, and the judge says so
             self._broken[pid] = traceback.format_exc()
+        finally:
+            self._watchdogs.pop(pid, None)
 
     def flights_of(self, slot: int) -> Path | None:
         """Return the directory that the worker in place `slot` records into."""

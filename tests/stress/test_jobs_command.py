@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stress.cli import main, parse
 from stress.jobs import command, progress, targets
 from stress.jobs.noise import Noise
+from stress.jobs.outcome import Problem
 from stress.jobs.settings import Settings
 from verify.abc import UsageError
 from verify.supervise import Ended, Fate, Shard, Task, Tick
@@ -208,6 +209,18 @@ def test_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = stream.getvalue().splitlines()
     assert "stage3 stress: 6 of 100 runs, 1 not passed, 1.2/s, 5 s so far, 1 min 18 s left" == first
     assert 2 == len(others)
+
+
+def test_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal there is one live line, above it a line for each problem, none of it on standard output."""
+    found = Problem(3, 4, "m:f", Fate.FAILED, "no [bold]good", 0.1, "again")
+    with progress.Bar(progress.Counts(10, None)) as bar:
+        bar.see(Ended(Task(3, 4), Fate.FAILED))
+        bar.problem(found)
+
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert "m:f: run 3 (seed 4) failed: no [bold]good" in err
 
 
 def test_time_left() -> None:

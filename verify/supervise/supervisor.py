@@ -312,7 +312,7 @@ class _Supervisor:
         now = _real.monotonic()
         stdout, stderr = one.output()
         if not one.ready:
-            self._failed_start(one, words, stderr)
+            self._failed_start(one, words, stderr + report)
             return
         if not one.tasks:
             self._release(one)
@@ -375,7 +375,8 @@ class _Supervisor:
     def _check(self, one: Worker, now: float) -> None:
         if not one.ready:
             if now - one.born > START_LIMIT_S:
-                self._lose(one, Fate.HUNG, f"were not ready within {START_LIMIT_S:g} s")
+                words = f"were stopped after {START_LIMIT_S:g} s"
+                self._lose(one, Fate.HUNG, words, stacks.dump(one.pid))
             return
         if not one.tasks or now < one.asked:
             return
