@@ -25,14 +25,14 @@ from stress.jobs.settings import DEFAULT_LIMIT_S, MOST_SEED, SLOWEST, Settings
 from traces import store
 from traces.text import plain
 from verify.abc import UsageError
-from verify.supervise import Shard, WorkerError
+from verify.supervise import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stress.jobs.outcome import JobResult, Problem
 
-BAD_INPUT, INCONCLUSIVE, INTERRUPTED = 2, 4, 130
+BAD_INPUT, INTERRUPTED = 2, 130
 DEFAULT_COUNT: Final = 100
 MOST_WORKERS: Final = 256
 MOST_COUNT: Final = 10**12
@@ -190,9 +190,8 @@ def run(args: argparse.Namespace) -> int:
             result = run_job(settings, choose(settings.total, settings.duration_s))
             ci.publish(result)
     except UsageError as error:
-        return refuse(error, BAD_INPUT)
-    except WorkerError as error:
-        return refuse(error, INCONCLUSIVE)
+        sys.stderr.write(f"stage3 stress: {plain(str(error))}\n")
+        return BAD_INPUT
     for line in lines(result):
         say(line)
     return INTERRUPTED if result.interrupted else result.exit_code
@@ -209,12 +208,6 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, kept)
-
-
-def refuse(error: Exception, code: int) -> int:
-    """Print what is wrong; return `code`."""
-    sys.stderr.write(f"stage3 stress: {plain(str(error))}\n")
-    return code
 
 
 def say(line: str) -> None:

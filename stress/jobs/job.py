@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,7 @@ TTL_S: Final = 600.0
 
 
 def run_job(settings: Settings, progress: Progress) -> JobResult:
-    """Run a job; raise `UsageError` for what cannot be run, `WorkerError` where no worker starts."""
+    """Run a job; raise `UsageError` for what cannot be run."""
     header = settings.header()
     with contextlib.ExitStack() as stack:
         if settings.resume is not None:
@@ -52,7 +53,9 @@ def run_job(settings: Settings, progress: Progress) -> JobResult:
         with progress, noise.busy(settings.noise.load, settings.seed):
             try:
                 _Run(result, journal, progress, flights).go()
-            except (UsageError, WorkerError):
+            except WorkerError as error:
+                result.interrupted, result.trouble = False, str(error)
+            except UsageError:
                 if not result.done:
                     shutil.rmtree(folder, ignore_errors=True)  # it holds nothing
                 raise
@@ -69,6 +72,7 @@ class _Run:
         self.journal = journal
         self.progress = progress
         self.flights = flights
+        self.began = time.monotonic()
         self.judge = Judge(self.settings.limit_s, self.settings.time_limit, result.folder, flights)
 
     def go(self) -> None:
@@ -92,8 +96,6 @@ class _Run:
                 environment=self._environment,
             )
             self.result.interrupted = False
-            self.result.seconds = summary.seconds
-            self.result.workers = summary.workers
             self.result.stopped = summary.stopped
 
     def _environment(self, slot: int) -> Mapping[str, str]:
@@ -107,7 +109,9 @@ class _Run:
     def see(self, event: Event) -> None:
         """Take an event in: count it, keep what is worth keeping, show it."""
         self.progress.see(event)
+        self.result.seconds = time.monotonic() - self.began
         if isinstance(event, Started):
+            self.result.workers += 1
             self.judge.watch(event)
         if not isinstance(event, Ended):
             return

@@ -78,6 +78,8 @@ class JobResult:
     workers: int = 0
     stopped: str = ""
     interrupted: bool = False
+    trouble: str = ""
+    """Why no more could be run, if so."""
 
     @property
     def done(self) -> int:
@@ -91,7 +93,7 @@ class JobResult:
             return HUNG
         if self.problems:
             return FAILED
-        return PASSED if self.passed.total() else INCONCLUSIVE
+        return PASSED if self.passed.total() and not self.trouble else INCONCLUSIVE
 
     @property
     def verdict(self) -> str:
@@ -99,6 +101,10 @@ class JobResult:
         if self.problems:
             parts = [f"{n:,} {VERDICTS[fate]}" for fate, n in sorted(self.counts.items()) if n]
             return f"found: of {self.done:,} runs {', '.join(parts)}"
+        if self.trouble:
+            return (
+                f"inconclusive: after {self.done:,} runs no worker could be started: {self.trouble}"
+            )
         if not self.passed.total():
             why = "every run was skipped" if self.skipped.total() else "nothing was run"
             return f"inconclusive: {why}"

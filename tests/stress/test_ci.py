@@ -61,6 +61,14 @@ def test_exit_codes(fates: list[Fate], passed: int, code: int) -> None:
     assert code == result([problem(at, fate) for at, fate in enumerate(fates)], passed).exit_code
 
 
+def test_trouble_is_no_pass() -> None:
+    """Where no worker could be started any more, what passed before is no verdict."""
+    found = result(passed=3)
+    found.trouble = "they died"
+
+    assert (4, True) == (found.exit_code, "they died" in found.verdict)
+
+
 def test_junit() -> None:
     """Targets that passed are a case each, problems one each, of the right kind; counts agree."""
     found = result([problem(0), problem(1, Fate.CRASHED), problem(2, Fate.HUNG)], passed=5)

@@ -250,6 +250,19 @@ def test_refused_by_a_worker(
     assert [] == list((tmp_path / "out").iterdir())
 
 
+def test_no_worker_starts(stress: Stress, tmp_path: Path) -> None:
+    """Workers that never get ready end the job as inconclusive, with what the last one printed."""
+    code, out = stress("tests.stress.dying:f", "--count", "3", "--workers", "1")
+
+    assert 4 == code
+    assert (
+        "inconclusive: after 0 runs no worker could be started: 3 workers in a row ended with exit code 3"
+        in out
+    )
+    assert "dying words" in out
+    assert (folder(tmp_path) / "index.html").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, or CI that cancels, ends the workers, says what was found, and how to go on; code 130."""
@@ -269,6 +282,7 @@ def test_interrupt(tmp_path: Path, number: signal.Signals) -> None:
 
     assert 130 == process.returncode
     assert (journal.parent / "index.html").exists()
+    assert " 0.0/s" not in out
     assert (
         f"go on:  stage3 stress {PLACE}:passes --seed 0 --count 1000000 --resume {journal}" in out
     )

@@ -152,7 +152,7 @@ class Worker:
 def how_it_ended(code: int) -> tuple[bool, str]:
     """Return whether a signal ended a process, and the words for its exit code."""
     if code >= 0:
-        return False, f"ended with exit code {code} in the middle of the task"
+        return False, f"ended with exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
