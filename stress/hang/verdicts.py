@@ -58,7 +58,7 @@ def _waits(scene: Scene, actor: Actor) -> str:
 def judge(scene: Scene, patience_s: float) -> Finding:
     """Return the verdict on one process that made no progress for `patience_s` seconds."""
     rules: tuple[Callable[[Scene, float], Finding | None], ...] = (
-        _gil_held, _stuck, _livelock, _alive, _slow, _spin, _unrecorded_locks, _outside, _nobody_left,
+        _gil_held, _stuck, _livelock, _alive, _gil_kept, _slow, _spin, _unrecorded_locks, _outside, _nobody_left,
     )  # fmt: skip
     if not scene.living:
         return Finding(
@@ -72,6 +72,16 @@ def judge(scene: Scene, patience_s: float) -> Finding:
 
 
 def _gil_held(scene: Scene, patience_s: float) -> Finding | None:
+    """A foreign call (ctypes, cffi) that keeps the interpreter lock: as sure as a stack can be."""
+    return _gil_holder(scene, patience_s, foreign=True)
+
+
+def _gil_kept(scene: Scene, patience_s: float) -> Finding | None:
+    """Another C function that keeps it and does not run: a moment's sight, so surer signs are asked first."""
+    return _gil_holder(scene, patience_s, foreign=False)
+
+
+def _gil_holder(scene: Scene, patience_s: float, *, foreign: bool) -> Finding | None:
     if scene.snapshot is not None and (scene.snapshot.gil_free or _works(scene, patience_s)):
         return None
     for actor in scene.living:
@@ -80,7 +90,7 @@ def _gil_held(scene: Scene, patience_s: float) -> Finding | None:
             continue
         call = stacks.native_call(dump)
         # Python code that computes holds the lock too, but gives it up when others ask.
-        if not call and not (dump.native_tail() and dump.active is False):
+        if not call and (foreign or not dump.native_tail() or dump.active is not False):
             continue
         site = stacks.innermost(dump.frames)
         where = f" at {site.file}:{site.line} {site.function}" if site is not None else ""

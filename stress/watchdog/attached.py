@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,8 @@ __all__ = ["fail_signal", "main", "verdict_file"]
 
 GRACE_S: Final = 2.0
 """How long the process may take to fail its test from inside before it is killed."""
+MOST_TRIES: Final = 3
+"""A test hangs in its body and again in a fixture's end; one that swallows every failure hangs for ever."""
 PATIENCE_S: Final = 30.0
 
 
@@ -66,6 +69,7 @@ class _Attached:
         )
         self.session.now = self.report_now
         self.killed = False
+        self.tries: dict[str, int] = {}
 
     def notes(self) -> dict[str, str]:
         """Return what a report says of the test run."""
@@ -104,8 +108,9 @@ class _Attached:
 
     def fail_from_inside(self, hang: Hang) -> bool:
         """Ask the process to fail its test; return whether it did."""
-        number = fail_signal()
-        if not self.session.test or not processes.caught(self.pid, number):
+        number, test = fail_signal(), self.session.test
+        self.tries[test] = self.tries.get(test, 0) + 1
+        if not test or self.tries[test] > MOST_TRIES or not processes.caught(self.pid, number):
             return False
         self.session.failed.clear()
         self.leave_verdict(hang)
@@ -155,5 +160,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _run() -> int:
+    try:
+        return main(sys.argv[1:])
+    except Exception:  # noqa: BLE001 - the test run goes on without its sidecar, and says so
+        sys.stderr.write("internal error in stage3: the sidecar of the test run ends\n")
+        traceback.print_exc()
+        return 3
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = _run()
+    sys.stderr.flush()
+    # Its reader may still wait for a line, in a buffer whose lock an orderly end would ask for.
+    os._exit(exit_code)

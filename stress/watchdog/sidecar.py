@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from stress.hang import HangReport
     from stress.watchdog.looking import Sight
     from stress.watchdog.writing import Written
+    from verify.observe.snapshot import Snapshot
 
 __all__ = ["Hang", "Outcome", "Watchdog"]
 
 ASKED_S: Final = 0.4
 """Patience of a report that is asked for: whoever asks has waited long enough."""
+STILL_S: Final = 0.2
 LONGEST_LOOK_S: Final = 0.25
 """Between looks at most; at least a tenth of the limit."""
 
@@ -188,8 +190,12 @@ class Watchdog:
         if hang is None:
             judge.alive(time.monotonic())
             return None, False
-        self._reported_since = judge.since
-        ends = self._on_hang(hang) if self._on_hang is not None else self._kill
+        if self._on_hang is None:
+            ends = self._kill
+            self._reported_since = judge.since  # left alone, it is reported once
+        else:
+            ends = self._on_hang(hang)
+            judge.alive(time.monotonic())  # something was done about it: a new limit begins
         if ends:
             self._end(judge, sight, hang)
         self._tell(hang)
@@ -277,7 +283,13 @@ class Watchdog:
         return Hang(report, written)
 
     def _end(self, judge: Judge, sight: Sight, hang: Hang) -> None:
-        words = ending.last_words(sight.processes, self.flights) if self.flights else {}
+        answered = {dump.pid for dump in hang.report.dumps if dump.threads}
+        moving = {shot.pid for shot in sight.snapshots if _moves(shot)} | judge.busy().keys()
+        # A dump from inside crashes, now and then, a process whose threads move: no need where a tool has answered.
+        asked = [
+            each for each in sight.processes if each.pid not in answered or each.pid not in moving
+        ]
+        words = ending.last_words(asked, self.flights) if self.flights else {}
         if words:
             seen = hang.report
             report = self._diagnosed(
@@ -302,6 +314,11 @@ def _ended(root: int, child: subprocess.Popen[bytes] | None, pause_s: float) -> 
     except subprocess.TimeoutExpired:
         return None
     return code if code >= 0 else 128 - code
+
+
+def _moves(snapshot: Snapshot) -> bool:
+    """Say whether a process has made operations within the last while."""
+    return bool(snapshot.ring) and (snapshot.taken_ns - snapshot.ring[-1].ns) / 1e9 < STILL_S
 
 
 def _with_words(

@@ -237,6 +237,15 @@ def test_interpreter_lock_held() -> None:
     )
 
 
+def test_cycle_is_surer_than_a_sight_of_the_interpreter_lock() -> None:
+    """A thread seen in C code with the lock may be there for a moment; a cycle is for ever."""
+    holder = dumped(PID, StackFrame("lib.so", 0, "sem_post", native=True), gil=True)
+
+    assert "deadlock" == told(abba(), dump(holder))[0]
+    main = snapshot((thread(1, "MainThread", role="main"),))
+    assert "GIL held" == told(main, dump(holder))[0]
+
+
 def test_livelock() -> None:
     """Threads that are refused what the other takes, again and again."""
     ring: list[Entry] = []

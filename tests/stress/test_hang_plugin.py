@@ -101,6 +101,38 @@ def test_failed_from_inside_then_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_hang_right_after_a_hang(tmp_path: Path) -> None:
+    """A test that hangs at once after another, and one that will not be failed, are reported too."""
+    suite = """
+from stress.zoo import ZOO
+
+def test_first():
+    ZOO["barrier"].program()
+
+def test_second():
+    ZOO["livelock"].program()
+
+def test_stubborn():
+    import threading
+    lock = threading.Lock()
+    lock.acquire()
+    while True:
+        try:
+            lock.acquire()
+        except BaseException:
+            pass
+"""
+
+    done = run(tmp_path, "-p", "no:timeout", suite=suite)
+
+    found = entries(tmp_path)
+    assert "lost wake-up" in found["test_first"]
+    assert "livelock" in found["test_second"]
+    assert "self-deadlock" in found["test_stubborn"]
+    assert -9 == done.returncode
+
+
+@pytest.mark.slow
 def test_run_ends_although_threads_hang_on(tmp_path: Path) -> None:
     """After a deadlock the run ends with pytest's own exit code, summary and file."""
     done = run(tmp_path, "-p", "no:timeout", "-k", "not gil")
