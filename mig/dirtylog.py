@@ -91,6 +91,25 @@ class DirtyLog:
         block.view[address : address + len(data)] = data
         self.mark(block, page)
 
+    def increment(self, block: RamBlock, first: int, last: int, slot: int) -> None:
+        """Add one to 64-bit word `slot` of each of the pages [first, last) of `block`, then mark them all.
+
+        All stores are made before the first mark, so each is made before its own.
+        """
+        lo, hi = block.first_page + first, block.first_page + last
+        if (listener := self.trace.listener) is not None:
+            listener.access("guest_page", lo, hi, True)
+        block.array.view(np.uint64).reshape(-1, PAGE_SIZE // 8)[first:last, slot] += 1
+        if listener is not None:
+            listener.access("dirty_log", lo, hi, True)
+        if not self.logging:
+            return  # see `mark`
+        # A slice of equal length is copied into place: one byte store a page, and nothing moves.
+        self._logs[block.name][first:last] = bytes((MARKED,)) * (last - first)
+        if listener is not None:
+            for page in range(lo, hi):
+                listener.event("page_marked", page=page)
+
     def mark(self, block: RamBlock, page: int) -> None:
         """Mark page `page` of `block`, if logging is on."""
         if (listener := self.trace.listener) is not None:

@@ -74,6 +74,14 @@ class Times:
     end: float | None = None
 
 
+class AtStop(NamedTuple):
+    """What the last round found: pages still dirty, stream bytes to write, and written in the window so far."""
+
+    pages: int
+    to_write: int
+    written: int
+
+
 class Info(NamedTuple):
     """The figures of `info migrate`. Sizes are bytes, times milliseconds."""
 
@@ -120,6 +128,8 @@ class Migration:
         """Bytes per second in the last window."""
         self.threshold = 0
         """Bytes that may be left when the guest is stopped: bandwidth x downtime limit."""
+        self.at_stop: AtStop | None = None
+        """Set when the last round is appended, the guest stopped; None before."""
         self.expected_downtime = 0.0
         """Seconds."""
         self.error: Exception | None = None

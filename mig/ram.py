@@ -12,6 +12,7 @@ one-entry cache of the most recently used block).
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import threading
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,8 @@ PAGE_SIZE: Final = 4096
 """Bytes of a guest page."""
 NAME_MAX: Final = 255
 """Longest block name in bytes that the stream can carry."""
+HUGE_FROM: Final = 1 << 30
+"""Blocks of so many bytes ask for huge pages: reading what was never written then costs a tenth."""
 _NORESERVE: Final = 0x4000
 """MAP_NORESERVE; the mmap module knows the name only since Python 3.13."""
 
@@ -52,6 +55,9 @@ class RamBlock:
         self.pages = length // PAGE_SIZE
         self.first_page = offset // PAGE_SIZE
         self.memory = mmap.mmap(-1, length, flags=flags)
+        if length >= HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without them: slower, nothing else
+                self.memory.madvise(mmap.MADV_HUGEPAGE)
         self.view = memoryview(self.memory)
         self.array: NDArray[np.uint8] = np.frombuffer(self.memory, dtype=np.uint8)
 

@@ -92,7 +92,9 @@ def store_after(code: CodeType, offset: int) -> tuple[str, str]:
         if instruction.offset <= offset or _is_between(instruction.opname, instruction.argval):
             continue
         name = str(instruction.argval)
-        if instruction.opname == "LOAD_FAST" and not owner:
+        if (
+            instruction.opname in {"LOAD_FAST", "LOAD_DEREF"} and not owner
+        ):  # a local, or one that a closure shares
             owner = name
         elif instruction.opname == "STORE_ATTR":
             return owner, name

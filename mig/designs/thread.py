@@ -22,6 +22,7 @@ import errno
 import time
 
 from mig.designs.base import Design
+from mig.migration import AtStop
 from mig.parameters import WINDOW
 from mig.ram_save import RamChanged
 from mig.runstate import MigrationState, StateError
@@ -124,7 +125,11 @@ class Thread(Design):
     def complete(self) -> None:
         """Append the last harvest, the pages left and the devices."""
         self.tell_complete("complete_begin")
+        sent = self.ram.normal + self.ram.duplicate
         self.channel.append(self.migration.savevm.complete())
+        pages = self.ram.normal + self.ram.duplicate - sent
+        channel = self.channel
+        self.migration.at_stop = AtStop(pages, channel.buffered, channel.bytes_xfer)
         self.tell_complete("complete_end")
 
     def tell_complete(self, event: str) -> None:

@@ -1,0 +1,114 @@
+"""Guest programs that store to many pages a step: what it takes to dirty a large guest from Python.
+
+Promises: as `mig.vcpu.soft`: between two steps the registers describe exactly the stores made so
+far, and every store goes through the dirty log. A step is one run of neighbouring pages, so a vCPU
+that is asked to leave does so after at most one run.
+Assumes: no two programs share pages. Does not: promise that the stores of one step become visible
+one after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mig.vcpu.soft import TICK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mig.cpus import Vcpu
+    from mig.dirtylog import DirtyLog
+    from mig.ram import RamBlock
+
+_REGISTERS = struct.Struct(">QQ")
+RUN: Final = 64
+"""Pages of one step."""
+
+
+class Pace(NamedTuple):
+    """So many pages a second, for so many seconds; the last pace of a list is followed by the first."""
+
+    seconds: float
+    rate: float
+
+
+class RunIncrement:
+    """Walks over pages [first, first + pages) of a block for ever, incrementing word `slot` of each.
+
+    `paces` say how fast. Registers: `pc`, the page that comes next, and `counter`, the stores made.
+    """
+
+    def __init__(
+        self,
+        log: DirtyLog,
+        block: RamBlock,
+        first: int,
+        pages: int,
+        paces: Sequence[Pace],
+        *,
+        slot: int = 0,
+    ) -> None:
+        if first < 0 or pages <= 0 or first + pages > block.pages:
+            raise ValueError(
+                f"pages {first} to {first + pages} of a block of {block.pages}; choose pages inside"
+            )
+        if not paces or any(pace.seconds <= 0 or pace.rate < 0 for pace in paces):
+            raise ValueError(f"paces {paces!r}; give some, with seconds above 0 and rates from 0")
+        self.pc = 0
+        self.counter = 0
+        self._log = log
+        self._block = block
+        self._first = first
+        self._pages = pages
+        self._paces = paces
+        self._slot = slot
+        self._period = sum(pace.seconds for pace in paces)
+        self._each_period = sum(pace.seconds * pace.rate for pace in paces)
+        self._since: float | None = None
+        self._base = 0
+
+    def run(self, cpu: Vcpu) -> float | None:
+        """Step until asked to leave, or until what is due by now is done; see `mig.cpus.Program`."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since, self._base = now, self.counter
+        due = self._base + self.due(now - self._since)
+        while not cpu.leave():
+            if self.counter >= due:
+                return TICK
+            self.step()
+        return 0.0
+
+    def due(self, seconds: float) -> int:
+        """Stores that the paces ask for in the first `seconds`."""
+        rounds, rest = divmod(seconds, self._period)
+        made = rounds * self._each_period
+        for pace in self._paces:
+            made += min(rest, pace.seconds) * pace.rate
+            rest -= pace.seconds
+            if rest <= 0:
+                break
+        return int(made)
+
+    def step(self) -> None:
+        """One run of stores."""
+        last = min(self.pc + RUN, self._pages)
+        self._log.increment(self._block, self._first + self.pc, self._first + last, self._slot)
+        self.counter += last - self.pc
+        self.pc = last % self._pages
+
+    def save(self) -> bytes:
+        """The registers: 16 bytes."""
+        return _REGISTERS.pack(self.pc, self.counter)
+
+    def load(self, state: bytes) -> None:
+        """Take over registers; raises `ValueError` for what cannot be a state of this program."""
+        if len(state) != _REGISTERS.size:
+            raise ValueError(f"{len(state)} bytes of registers, expected {_REGISTERS.size}")
+        pc, counter = _REGISTERS.unpack(state)
+        if pc >= self._pages:
+            raise ValueError(f"pc {pc} of a program of {self._pages} pages")
+        self.pc, self.counter = pc, counter
+        self._since = None
