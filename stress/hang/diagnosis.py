@@ -42,6 +42,7 @@ def diagnose(
     problems: Iterable[str] = (),
     notes: Mapping[str, str] | None = None,
     repro: str = "",
+    stands_still: bool = False,
 ) -> HangReport:
     """Return the report on processes that made no progress for `patience_s` seconds.
 
@@ -49,11 +50,13 @@ def diagnose(
     that they computed (0 to 1), `moving` are those whose stack or variables changed between samples;
     `stale` are threads that an earlier report has told of and that are left behind: they are shown, not
     blamed. `commands` are the processes' command lines, where no recording has them; `notes` come beside
-    those of the program.
+    those of the program. `stands_still`: the program's own measure of progress says that it makes none.
     """
     known = commands or {}
     all_scenes = scenes(snapshots, dumps, activity or {}, moving, stale)
-    findings = [(scene, judge(scene, patience_s)) for scene in all_scenes]
+    findings = [
+        (scene, judge(scene, patience_s, stands_still=stands_still)) for scene in all_scenes
+    ]
     scene, finding = _strongest(findings, known)
     told = dict(scene.snapshot.notes) if scene is not None and scene.snapshot is not None else {}
     trouble = list(problems)

@@ -55,8 +55,11 @@ def _waits(scene: Scene, actor: Actor) -> str:
     return f"{actor.name} waits in {actor.operation}" + (f" for {what}" if what else "")
 
 
-def judge(scene: Scene, patience_s: float) -> Finding:
-    """Return the verdict on one process that made no progress for `patience_s` seconds."""
+def judge(scene: Scene, patience_s: float, *, stands_still: bool = False) -> Finding:
+    """Return the verdict on one process that made no progress for `patience_s` seconds.
+
+    `stands_still`: the program's own measure says so, whatever its threads do meanwhile.
+    """
     rules: tuple[Callable[[Scene, float], Finding | None], ...] = (
         _gil_held, _stuck, _livelock, _alive, _gil_kept, _slow, _spin, _unrecorded_locks, _outside, _nobody_left,
     )  # fmt: skip
@@ -65,6 +68,8 @@ def judge(scene: Scene, patience_s: float) -> Finding:
             "blocked I/O", "unknown", "no thread of it could be seen: see what could not be had"
         )
     for rule in rules:
+        if stands_still and rule in {_alive, _slow}:
+            continue
         finding = rule(scene, patience_s)
         if finding is not None:
             return finding

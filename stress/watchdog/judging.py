@@ -94,7 +94,8 @@ class Judge:
         going_round = circles(known.window).keys()
         idle = only_polls(fresh) | going_round
         numbers = {thread.slot: thread.native_id for thread in snapshot.threads}
-        known.barred = frozenset(numbers[slot] for slot in idle if slot in numbers)
+        making = {entry.slot for entry in fresh}  # who makes none any more computes, if it is busy
+        known.barred = frozenset(numbers[slot] for slot in idle & making if slot in numbers)
         return any(entry.slot not in idle for entry in fresh)
 
     def busy(self) -> dict[int, dict[int, float]]:

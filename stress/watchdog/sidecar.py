@@ -70,7 +70,9 @@ class Watchdog:
     no limit. `kill` ends the tree after a report (default: only what was started here). `flights` is the
     directory in which the processes record. `on_hang`, where given, is called after a report was written
     and says whether to kill; `idle` says whether the target has nothing to do just now, so that standing still
-    is no hang; `notes` are put into a report. `say` takes lines for the user.
+    is no hang; `notes` are put into a report. `progress`, where given, is the target's own measure, and alone decides:
+    the target hangs when it returns the same value for `limit_s` seconds; None says that it does not run just
+    now. `say` takes lines for the user.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Watchdog:
         on_hang: Callable[[Hang], bool] | None = None,
         idle: Callable[[], bool] | None = None,
         notes: Callable[[], dict[str, str]] | None = None,
+        progress: Callable[[], object] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         for what, seconds in (("limit", limit_s), ("time limit", time_limit_s)):
@@ -94,6 +97,8 @@ class Watchdog:
         self.limit_s = limit_s
         self.directory = directory
         self.flights = flights
+        self.pid = target if isinstance(target, int) else None
+        """The process watched; None before it was started."""
         self._target = target
         self._time_limit_s = time_limit_s
         self._kill = not isinstance(target, int) if kill is None else kill
@@ -101,6 +106,8 @@ class Watchdog:
         self._on_hang = on_hang
         self._idle = idle or _never
         self._notes = notes or dict
+        self._progress = progress
+        self._measured: object = None
         self._say = say or _to_stderr
         self._asked: queue.SimpleQueue[tuple[str, queue.SimpleQueue[Hang]]] = queue.SimpleQueue()
         self._hangs: list[Hang] = []
@@ -116,6 +123,7 @@ class Watchdog:
         if isinstance(self._target, int):
             return self._watch(self._target, None)
         child = subprocess.Popen(list(self._target), env=self._environment)
+        self.pid = child.pid
         try:
             return self._watch(child.pid, child)
         finally:
@@ -171,6 +179,12 @@ class Watchdog:
         if self._idle():
             judge.alive(now)
             return None, False
+        if self._progress is not None:
+            return self._by_own_measure(judge, sight, now)
+        return self._by_what_is_seen(judge, sight, now)
+
+    def _by_what_is_seen(self, judge: Judge, sight: Sight, now: float) -> tuple[Hang | None, bool]:
+        """Judge by recorded operations and moving threads."""
         if any(certain(shot, self.limit_s, self._told) for shot in sight.snapshots):
             headline = f"threads that can never go on have waited for over {self.limit_s:g} s"
             return self._hang(judge, sight, headline, forced=True)
@@ -182,6 +196,18 @@ class Watchdog:
             return None, False
         stalled = time.monotonic() - judge.since
         return self._hang(judge, sight, f"no progress for {stalled:.1f} s", forced=False)
+
+    def _by_own_measure(self, judge: Judge, sight: Sight, now: float) -> tuple[Hang | None, bool]:
+        """Judge by what the target says of its progress."""
+        assert self._progress is not None
+        measured = self._progress()
+        if measured is None or measured != self._measured:
+            self._measured = measured
+            judge.alive(now)
+        if now - judge.since < self.limit_s or judge.since == self._reported_since:
+            return None, False
+        headline = f"no progress by its own measure for {now - judge.since:.1f} s"
+        return self._hang(judge, sight, headline, forced=True)
 
     def _hang(
         self, judge: Judge, sight: Sight, headline: str, *, forced: bool
@@ -246,6 +272,7 @@ class Watchdog:
             dumped,
             headline=headline,
             patience_s=patience_s,
+            stands_still=self._progress is not None,
             activity=judge.activity(),
             moving=judge.moving(),
             # A main thread may have gone on since, by an exception.

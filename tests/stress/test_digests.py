@@ -7,42 +7,50 @@ import hashlib
 import pytest
 
 from stress import digests
+from stress.digests import Digests, page_digests
 
 PAGE = digests.PAGE
 
 
-def test_digest_of_each_page() -> None:
-    """Every page has its own BLAKE2b digest of 16 bytes."""
+def test_digest_of_each_page_with_content() -> None:
+    """Every page that is not all zeros has its number and a BLAKE2b digest of 16 bytes."""
     memory = bytes(PAGE) + b"\x01" * PAGE
-    expected = [
-        hashlib.blake2b(memory[at : at + PAGE], digest_size=16).digest() for at in (0, PAGE)
-    ]
-    assert digests.page_digests(memoryview(memory)) == b"".join(expected)
+    digest = hashlib.blake2b(b"\x01" * PAGE, digest_size=16).digest()
+
+    assert Digests(2, (1).to_bytes(8, "little") + digest) == page_digests(memoryview(memory))
 
 
 def test_difference_names_block_and_offset() -> None:
-    """One flipped bit in one page of one block is found there."""
-    memory = bytearray(3 * PAGE)
-    before = digests.page_digests(memoryview(memory))
-    memory[PAGE + 17] ^= 1
-    after = digests.page_digests(memoryview(memory))
-    assert digests.compare({"a": before, "b": before}, {"a": before, "b": after}) == (
-        6,
-        (("b", PAGE),),
-    )
+    """One flipped bit in one page of one block is found there, a page of zeros or not."""
+    memory = bytearray(300 * PAGE)
+    before = page_digests(memoryview(memory))
+    memory[299 * PAGE + 17] ^= 1
+    after = page_digests(memoryview(memory))
+    memory[299 * PAGE + 18] ^= 1
+    third = page_digests(memoryview(memory))
+
+    place = (("b", 299 * PAGE),)
+    assert (600, place) == digests.compare({"a": before, "b": before}, {"a": before, "b": after})
+    assert (300, place) == digests.compare({"b": after}, {"b": third})
 
 
 def test_missing_pages_differ() -> None:
     """A block or page that one side lacks counts as different."""
-    two = digests.page_digests(memoryview(bytes(2 * PAGE)))
-    assert digests.compare({"a": two}, {}) == (2, (("a", 0), ("a", PAGE)))
-    assert digests.compare({"a": two[:16]}, {"a": two}) == (2, (("a", PAGE),))
+    two = page_digests(memoryview(bytes(2 * PAGE)))
+    assert (2, (("a", 0), ("a", PAGE))) == digests.compare({"a": two}, {})
+    assert (2, (("a", PAGE),)) == digests.compare({"a": Digests(1, b"")}, {"a": two})
 
 
 def test_split_by_blocks() -> None:
-    """Digests of several blocks are cut at their page counts; another size is refused."""
-    payload = bytes(range(48))
-    blocks = [("a", PAGE), ("b", 2 * PAGE)]
-    assert digests.split(payload, blocks) == {"a": payload[:16], "b": payload[16:]}
-    with pytest.raises(ValueError, match="47 bytes of digests, expected 48"):
-        digests.split(payload[:-1], blocks)
+    """Records of several blocks are cut where they belong; another size or order is refused."""
+    one, two = (page_digests(memoryview(byte * (2 * PAGE))) for byte in (b"a", b"b"))
+    payload = one.records + two.records
+    parts = [("a", 2, 2), ("b", 2, 2)]
+
+    assert {"a": one, "b": two} == digests.split(payload, parts)
+    with pytest.raises(ValueError, match="95 bytes of digests, expected 96"):
+        digests.split(payload[:-1], parts)
+    with pytest.raises(ValueError, match="ascending pages below 1"):
+        digests.split(one.records, [("a", 1, 2)])
+    with pytest.raises(ValueError, match="ascending"):
+        digests.split(one.records[24:] + one.records[:24], [("a", 2, 2)])
