@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stress import hunt, migrate
 from stress.jobs import command as stress_command
+from stress.migration import guestperf, vinod
 from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
@@ -41,6 +42,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     trace_cli.add_parser(commands)
     migrate.add_parser(commands)
     hunt.add_parser(commands)
+    guestperf.add_parser(commands)
+    vinod.add_parser(commands)
     watch.add_parser(commands)
     stress_command.add_parser(commands)
     table: Commands = {
@@ -49,6 +52,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,
+        "guestperf": guestperf.run,
+        "vinod-2012": vinod.run,
         "watch": watch.run,
         "stress": stress_command.run,
     }

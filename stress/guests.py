@@ -24,10 +24,11 @@ from stress.migrate_types import Figures, MigrateOptions
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mig.machine import MakeProgram
     from mig.migration import Migration
+    from stress.digests import Digests
 
 PAGE: Final = 4096
 FILLED: Final = 3
@@ -42,6 +43,12 @@ def made_up(size: int) -> GuestImage:
     filled = memory[::FILLED]
     filled[:] = np.random.default_rng(2012).integers(0, 256, filled.shape, dtype=np.uint8)
     block = ImageBlock(RAW_BLOCK, size, bytearray(memory.data.cast("B")))
+    return GuestImage(RAW_MACHINE, (block,), (), b"", size)
+
+
+def blank(size: int) -> GuestImage:
+    """A guest of one block of `size` bytes, all zeros and untouched, to be filled in place."""
+    block = ImageBlock(RAW_BLOCK, size, bytearray())
     return GuestImage(RAW_MACHINE, (block,), (), b"", size)
 
 
@@ -67,11 +74,11 @@ def programs(vcpus: int, dirty_rate: int) -> list[MakeProgram]:
     return [partial(_program, number, rate) for number, rate in enumerate(shares)]
 
 
-def destination_machine(
-    name: str, blocks: Sequence[tuple[str, int]], vcpus: int, dirty_rate: int
-) -> Machine:
-    """An empty machine that can take over the guest."""
-    return Machine("destination", blocks, programs(vcpus, dirty_rate), name=name)
+def vcpus_of(options: MigrateOptions) -> list[MakeProgram]:
+    """The programs that the options ask for."""
+    if options.load is not None:
+        return options.load.programs()
+    return programs(options.vcpus, options.dirty_rate)
 
 
 def vcpu_states(machine: Machine) -> dict[str, bytes]:
@@ -102,16 +109,20 @@ class Source:
         self.machine = Machine(
             "source",
             blocks,
-            programs(options.vcpus, options.dirty_rate),
+            vcpus_of(options),
             designs.by_name(options.design),
             Parameters(
                 max_bandwidth=options.max_bandwidth,
                 downtime_limit_ms=round(options.downtime_limit * 1000),
+                drain_limit=options.drain_limit,
             ),
             name=guest.machine,
         )
         for block in guest.blocks:
-            self.machine.ram.find(block.name).view[:] = block.data
+            if block.data:
+                self.machine.ram.find(block.name).view[:] = block.data
+        if options.load is not None:
+            options.load.fill(self.machine.ram.blocks()[0])
         self.time_limit = options.time_limit
         self._late = False
         self.opaque: dict[str, bytes] = {}
@@ -188,7 +199,7 @@ class Source:
             )
         return self.migration.info().error
 
-    def digests(self) -> dict[str, bytes]:
+    def digests(self) -> dict[str, Digests]:
         """Digests of every page of every block; the guest must not run here any more."""
         return {
             block.name: digests.page_digests(block.view, self._advance)

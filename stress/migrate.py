@@ -10,7 +10,6 @@ Assumes: memory for both guests. Does not: retry, or change the image.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -28,13 +27,17 @@ from stress.migrate_types import (
     MigrateInputError,
     MigrateOptions,
     MigrateResult,
+    sized,
 )
+from stress.migration.series import recorded
+from stress.migration.workloads import SHAPES, Load
 from stress.side_channel import ChannelError, Message
 from stress.watchdog.counter import CounterWatchdog
 from verify.observe import install
 from verify.observe.recorder import recorder
 
 if TYPE_CHECKING:
+    import argparse
     import socket
 
     from mig.image import GuestImage
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
 EXIT_BAD_INPUT: Final = 2
 DESTINATION_GRACE: Final = 5.0
 """Seconds that the destination's watchdog waits longer than the source's."""
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class _Hang:
@@ -62,6 +64,8 @@ class _Hang:
 
 
 def _guest(options: MigrateOptions) -> GuestImage:
+    if options.load is not None:
+        return guests.blank(options.load.ram)
     if options.image is None:
         return guests.made_up(options.ram)
     try:
@@ -82,6 +86,7 @@ def _listening(destination: DestinationProcess, guest: GuestImage, options: Migr
                 "blocks": blocks,
                 "vcpus": options.vcpus,
                 "dirty_rate": options.dirty_rate,
+                "load": "" if options.load is None else options.load.as_text(),
                 # Later than the source's own, whose report shows both processes.
                 "stall_ms": int((options.stall_timeout + DESTINATION_GRACE) * 1000),
                 "output": str(options.output),
@@ -95,7 +100,9 @@ def _listening(destination: DestinationProcess, guest: GuestImage, options: Migr
 
 
 def _compared_memory(source: guests.Source, loaded: Message) -> digests.Difference:
-    remote = digests.split(loaded.payload, loaded.pairs("blocks"))
+    records = dict(loaded.pairs("records"))
+    parts = [(name, pages, records.get(name, 0)) for name, pages in loaded.pairs("blocks")]
+    remote = digests.split(loaded.payload, parts)
     return digests.compare(source.digests(), remote)
 
 
@@ -195,7 +202,8 @@ def _run(
         ):
             source.start(sock)
             try:
-                result = _outcome(source, destination, hang)
+                with recorded(source, options.series):
+                    result = _outcome(source, destination, hang)
             except ChannelError as error:
                 result = _failed(source, destination, hang, options, error)
         hung = result.hung
@@ -222,15 +230,6 @@ def migrate(options: MigrateOptions) -> MigrateResult:
         return _run(guest, destination, sock, options)
 
 
-def size(text: str) -> int:
-    """Bytes for `512`, `64K`, `16M` or `1G`; raises `argparse.ArgumentTypeError`."""
-    unit = text[-1:].upper() if text[-1:].isalpha() else ""
-    number = text[: len(text) - len(unit)]
-    if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; use a number and K, M or G")
-    return int(number) * _UNITS[unit]
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `migrate` and its options to the parsers of the umbrella command."""
     defaults = MigrateOptions()
@@ -244,22 +243,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("--image", type=pathlib.Path, help="raw image or stream written by QEMU; .gz is fine")
-    add("--ram", type=size, default=defaults.ram, help="memory without an image (16M)")
+    add("--ram", type=sized, default=defaults.ram, help="memory without an image (16M)")
     add("--vcpus", type=int, default=defaults.vcpus, help="number of vCPU threads (2)")
     add("--design", default=defaults.design, help="who migrates under which lock (thread)")
     add("--uri", default=defaults.uri, help="tcp:HOST:PORT or unix:PATH (tcp:127.0.0.1:0)")
-    add("--max-bandwidth", type=size, default=defaults.max_bandwidth, help="bytes/s (32M)")
+    add("--max-bandwidth", type=sized, default=defaults.max_bandwidth, help="bytes/s (32M)")
     add("--downtime-limit", type=float, default=defaults.downtime_limit, help="seconds (0.03)")
-    add("--dirty-rate", type=int, default=defaults.dirty_rate, help="pages/s written (2000)")
+    add("--dirty-rate", type=int, help="pages/s written (2000, or the shape's)")
     add("--stall-timeout", type=float, default=defaults.stall_timeout, help="seconds (10)")
     add("--time-limit", type=float, default=defaults.time_limit, help="seconds to converge (60)")
+    add(
+        "--drain-limit",
+        type=sized,
+        default=defaults.drain_limit,
+        help="bytes of the last flush (2G - 1)",
+    )
+    add("--shape", choices=SHAPES, help="a guest that does what this load does")
+    add("--working-set", type=sized, default=0, help="bytes that its vCPUs write to (the shape's)")
+    add("--slow-vcpus", type=float, default=1.0, help="divide its vCPUs' speed (1)")
+    add("--series", type=pathlib.Path, help="file of figures over time, a JSON object a line")
     add("--output", type=pathlib.Path, default=defaults.output, help="directory of a hang report")
     add("--json", action="store_true", help="print the result as one JSON object")
 
 
 def _options(args: argparse.Namespace) -> MigrateOptions:
-    names = [field.name for field in dataclasses.fields(MigrateOptions)]
-    return MigrateOptions(**{name: getattr(args, name) for name in names})
+    names = {field.name for field in dataclasses.fields(MigrateOptions)} - {"load", "dirty_rate"}
+    options = MigrateOptions(**{name: getattr(args, name) for name in names})
+    rate: int | None = args.dirty_rate
+    if args.shape is None:
+        return options if rate is None else dataclasses.replace(options, dirty_rate=rate)
+    load = Load(args.shape, args.ram, args.vcpus, args.working_set, rate or 0, args.slow_vcpus)
+    return dataclasses.replace(options, load=load)
 
 
 def _json(result: MigrateResult) -> str:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from mig import transport
 from mig.incoming import Incoming, State
+from mig.machine import Machine
 from stress import digests, guests
+from stress.migration.workloads import Load
 from stress.side_channel import ChannelError, Message, receive, send
 from stress.watchdog.counter import CounterWatchdog
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from mig.machine import Machine
     from stress.side_channel import Value
 
 ACCEPT_TIMEOUT: Final = 30.0
@@ -49,11 +50,15 @@ def _digest_message(machine: Machine, answers: BinaryIO) -> Message:
         send(answers, Message("alive", {}))
 
     blocks = machine.ram.blocks()
-    payload = b"".join(digests.page_digests(block.view, alive) for block in blocks)
-    facts: list[Value] = [[block.name, block.used_length] for block in blocks]
+    made = {block.name: digests.page_digests(block.view, alive) for block in blocks}
+    payload = b"".join(each.records for each in made.values())
+    facts: list[Value] = [[name, each.pages] for name, each in made.items()]
+    records: list[Value] = [
+        [name, len(each.records) // digests.RECORD] for name, each in made.items()
+    ]
     states = guests.vcpu_states(machine).items()
     vcpus: dict[str, Value] = {name: state.hex() for name, state in states}
-    return Message("digests", {"blocks": facts, "vcpus": vcpus}, payload)
+    return Message("digests", {"blocks": facts, "records": records, "vcpus": vcpus}, payload)
 
 
 def _result_message(incoming: Incoming) -> Message:
@@ -81,12 +86,13 @@ def _serve(orders: BinaryIO, answers: BinaryIO, order: Message, progress: _Progr
     except transport.TransportError as error:
         send(answers, Message("refused", {"error": str(error)}))
         return
-    machine = guests.destination_machine(
-        order.text("machine"),
-        order.pairs("blocks"),
-        order.number("vcpus"),
-        order.number("dirty_rate"),
+    load = order.text("load")
+    made = (
+        Load.from_text(load).programs()
+        if load
+        else guests.programs(order.number("vcpus"), order.number("dirty_rate"))
     )
+    machine = Machine("destination", order.pairs("blocks"), made, name=order.text("machine"))
     try:
         with listener:
             send(answers, Message("listening", {"uri": listener.uri}))

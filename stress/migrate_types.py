@@ -6,19 +6,32 @@ says everything that `stage3 migrate` prints. Does not: run anything.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 import pathlib
 from typing import Final
 
 from mig import designs, transport
+from stress.migration.workloads import SHAPES, Load
 
 PAGE: Final = 4096
 MAX_RAM: Final = 16 << 30
+MAX_SPARSE: Final = 256 << 30
 MAX_VCPUS: Final = 256
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1
 EXIT_HANG: Final = 5
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def sized(text: str) -> int:
+    """Bytes for `512`, `64K`, `16M` or `1G`; raises `argparse.ArgumentTypeError`."""
+    unit = text[-1:].upper() if text[-1:].isalpha() else ""
+    number = text[: len(text) - len(unit)]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; use a number and K, M or G")
+    return int(number) * _UNITS[unit]
 
 
 class MigrateInputError(Exception):
@@ -48,6 +61,12 @@ class MigrateOptions:
     """Seconds after which a migration that does not converge is cancelled."""
     output: pathlib.Path = pathlib.Path("stage3-out")
     """Directory of the watchdog's report; made only when there is one."""
+    load: Load | None = None
+    """A guest that does what a load does, instead of the one that `image`, `ram`, `vcpus`, `dirty_rate` make."""
+    drain_limit: int = (1 << 31) - 1
+    """Byte budget of the last flush in the designs that have one."""
+    series: pathlib.Path | None = None
+    """File of figures over time, a JSON object a line."""
 
     def check(self) -> None:
         """Raise `MigrateInputError` for the first value that is out of range."""
@@ -56,7 +75,9 @@ class MigrateOptions:
             raise MigrateInputError(
                 f"unknown design {self.design!r}; choose one of {', '.join(known)}"
             )
-        if self.image is None and not (0 < self.ram <= MAX_RAM and self.ram % PAGE == 0):
+        if self.load is not None:
+            self._check_load(self.load)
+        elif self.image is None and not (0 < self.ram <= MAX_RAM and self.ram % PAGE == 0):
             raise MigrateInputError(
                 f"{self.ram} bytes of RAM; give a multiple of {PAGE} up to {MAX_RAM}"
             )
@@ -67,6 +88,7 @@ class MigrateOptions:
             ("dirty-rate", self.dirty_rate, 0, 1 << 30),
             ("stall-timeout", self.stall_timeout, 0.1, 1 << 20),
             ("time-limit", self.time_limit, 0.1, 1 << 20),
+            ("drain-limit", self.drain_limit, 1, 1 << 62),
         ):
             if not (math.isfinite(value) and low <= value <= high):
                 raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")
@@ -74,6 +96,31 @@ class MigrateOptions:
             transport.parse(self.uri)
         except transport.TransportError as error:
             raise MigrateInputError(str(error)) from None
+
+    @staticmethod
+    def _check_load(load: Load) -> None:
+        if load.shape not in SHAPES:
+            raise MigrateInputError(
+                f"unknown shape {load.shape!r}; choose one of {', '.join(SHAPES)}"
+            )
+        if not (0 < load.ram <= MAX_SPARSE and load.ram % PAGE == 0):
+            raise MigrateInputError(
+                f"{load.ram} bytes of RAM; give a multiple of {PAGE} up to {MAX_SPARSE}"
+            )
+        for name, value, low, high in (
+            ("vcpus", load.vcpus, 1, MAX_VCPUS),
+            ("working-set", load.working_set, 0, load.ram),
+            ("dirty-rate", load.rate, 0, 1 << 30),
+            ("slow-vcpus", load.slow, 1, 1 << 20),
+        ):
+            if not (math.isfinite(value) and low <= value <= high):
+                raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")
+        content = load.resident * PAGE
+        if content > MAX_RAM or load.pages > load.ram // PAGE:
+            raise MigrateInputError(
+                f"{content} bytes with content at both ends in a guest of {load.ram}; give a --working-set"
+                f" of at most {MAX_RAM} that the guest holds"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

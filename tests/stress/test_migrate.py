@@ -6,13 +6,23 @@ import argparse
 import json
 import pathlib
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stress import guests
 from stress import migrate as command
-from stress.migrate_types import Figures, MigrateInputError, MigrateOptions, MigrateResult
+from stress.migrate_types import (
+    Figures,
+    MigrateInputError,
+    MigrateOptions,
+    MigrateResult,
+    sized,
+)
 from stress.samples import sample
+
+if TYPE_CHECKING:
+    from stress.digests import Digests
 
 FIGURES = Figures(
     status="completed",
@@ -88,7 +98,7 @@ def test_one_wrong_bit_is_found(
     """A bit and a device byte that differ are named, with exit code 1."""
     real = guests.Source.digests
 
-    def flipped(self: guests.Source) -> dict[str, bytes]:
+    def flipped(self: guests.Source) -> dict[str, Digests]:
         self.machine.ram.find("pc.ram").view[0x5123] ^= 1
         self.opaque["apic/0/3"] = b"other"
         return real(self)
@@ -160,14 +170,14 @@ def test_refused_port(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_sizes(text: str, expected: int) -> None:
     """Numbers with and without a unit are bytes."""
-    assert command.size(text) == expected
+    assert sized(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "M", "1T", "-1", "1.5G", "0x10", "\u0661", "9" * 20])
 def test_sizes_that_are_none(text: str) -> None:
     """Anything else is refused, showing it."""
     with pytest.raises(argparse.ArgumentTypeError, match="is no size"):
-        command.size(text)
+        sized(text)
 
 
 def test_result_of_equal_guests() -> None:

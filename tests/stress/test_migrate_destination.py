@@ -18,6 +18,7 @@ ORDER: dict[str, Value] = {
     "blocks": [["ram", 8192]],
     "vcpus": 1,
     "dirty_rate": 0,
+    "load": "",
     "stall_ms": 20_000,
     "output": "stage3-out",
 }
