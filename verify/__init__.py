@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
     from verify.check import check, interleavings
     from verify.explore import Exploration, Verdict, explore, replay
+    from verify.observe.install import note
     from verify.program import Program, load, scenario
     from verify.strategies import PCT, RandomWalk
 
@@ -63,6 +64,7 @@ __all__ = [
     "is_free",
     "label",
     "load",
+    "note",
     "replay",
     "scenario",
 ]
@@ -71,6 +73,7 @@ _HOMES = {
     "abc": "CheckFailed CheckInconclusive Detector Finding ForeignBuild InvariantError Settings Strategy UsageError",
     "api": "access advance broken draw invariant is_controlled is_free label",
     "check": "check interleavings",
+    "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
     "program": "Program load scenario",
     "strategies": "PCT RandomWalk",

@@ -23,7 +23,7 @@ import pytest
 
 from tests.verify.observing import LIMIT_S, Things, label, named, until, use
 from verify import _real
-from verify.observe import install, layout
+from verify.observe import install, layout, locks
 from verify.observe.flight import read
 from verify.observe.install import observed, start, stop
 from verify.observe.locks import LOCK_TYPE, RLOCK_TYPE
@@ -206,7 +206,7 @@ def test_exception_between(flight: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     for each in (lock, again):
-        monkeypatch.setattr(type(each).__mro__[1], "taken", interrupted)
+        monkeypatch.setattr(locks, "_pack_hold", interrupted)
         with pytest.raises(KeyboardInterrupt):
             each.acquire()
         with pytest.raises(KeyboardInterrupt), each:
@@ -214,6 +214,9 @@ def test_exception_between(flight: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.undo()
         assert each.acquire(blocking=False)
         each.release()
+    thread = named(read(flight), "MainThread")
+    assert thread is not None
+    assert () == thread.holds
 
 
 def test_signal_handler(flight: Path) -> None:

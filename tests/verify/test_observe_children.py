@@ -19,7 +19,7 @@ from verify.observe.noise import Noise
 if TYPE_CHECKING:
     from verify.observe.snapshot import Snapshot
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 LIMIT_S = 60.0
 
 
@@ -37,25 +37,26 @@ def run(
         env=child,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
 
 KIND = "import threading; print(type(threading.Lock()).__module__, flush=True); "
 TRACED = "verify.observe.locks\n"
+COUNT = "import os, sys; print(sum(each.endswith('.s3f') for each in os.listdir(sys.argv[1])))"
 GRANDCHILD = f"""
 import subprocess, sys
 {KIND}
-subprocess.run([sys.executable, "-c", {KIND!r} + "import os; print(len(os.listdir(sys.argv[1])))" , sys.argv[1]])
-""".replace('"import os;', '"import os, sys;')
+subprocess.run([sys.executable, "-c", {KIND + COUNT!r}, sys.argv[1]])
+"""
 
 
 def test_grandchild(tmp_path: Path) -> None:
     """A child and its child are recorded; a process that came to its end leaves no file."""
     done = run(tmp_path, GRANDCHILD, str(tmp_path))
     assert (0, f"{TRACED}{TRACED}2\n", "") == (done.returncode, done.stdout, done.stderr)
-    assert [] == list(tmp_path.iterdir())
+    assert [] == list(tmp_path.glob("*.s3f"))
 
 
 POOLS = """
@@ -84,7 +85,7 @@ def test_multiprocessing(tmp_path: Path) -> None:
     program.write_text(POOLS)
     done = subprocess.run(
         [sys.executable, program, tmp_path / "flights"], env=environment(tmp_path / "flights"), capture_output=True,
-        text=True, timeout=60, check=False,
+        text=True, timeout=150, check=False,
     )  # fmt: skip
     expected = "".join(
         f"{way} verify.observe.locks True\n" for way in ("fork", "spawn", "forkserver")
@@ -139,7 +140,7 @@ def test_exec(tmp_path: Path) -> None:
     """A process that becomes another program goes on in a new flight of the same name."""
     code = f"import os, sys; {KIND} os.execv(sys.executable, [sys.executable, '-c', {KIND!r}])"
     done = run(tmp_path, code)
-    assert (TRACED * 2, "", []) == (done.stdout, done.stderr, list(tmp_path.iterdir()))
+    assert (TRACED * 2, "", []) == (done.stdout, done.stderr, list(tmp_path.glob("*.s3f")))
 
 
 def test_next_sitecustomize(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_next_sitecustomize(tmp_path: Path) -> None:
         env=child,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert (f"mine []\n{home / 'sitecustomize.py'}\n", "") == (done.stdout, done.stderr)
@@ -209,6 +210,26 @@ def test_without(tmp_path: Path) -> None:
     } == {name: child.get(name) for name in ("PYTHONPATH", "STAGE3_FLIGHT", "STAGE3_NOISE")}
 
 
+SECOND = """
+import os, sys
+try:
+    import _interpreters as many
+except ImportError:
+    import _xxsubinterpreters as many
+flights = [(each, os.stat(os.path.join(sys.argv[1], each)).st_ino) for each in sorted(os.listdir(sys.argv[1]))]
+number = many.create()
+many.run_string(number, "import threading; print(type(threading.Lock()).__module__)")
+many.destroy(number)
+print(flights == [(each, os.stat(os.path.join(sys.argv[1], each)).st_ino) for each in sorted(os.listdir(sys.argv[1]))])
+"""
+
+
+def test_second_interpreter(tmp_path: Path) -> None:
+    """A second interpreter in a process is not recorded and leaves the first one's flight alone."""
+    done = run(tmp_path, SECOND, str(tmp_path))
+    assert ("_thread\nTrue\n", "") == (done.stdout, done.stderr)
+
+
 LAST_BREATH = """
 import atexit, queue, threading, time
 lock, jobs = threading.RLock(), queue.Queue()
@@ -256,7 +277,7 @@ def test_python_lock_tests(tmp_path: Path) -> None:
     """CPython's own tests of queues and thread-local values pass under the recording."""
     done = subprocess.run(
         [sys.executable, "-m", "unittest", "-q", "test.test_threading_local", "test.test_sched"],
-        env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=False,
+        env=environment(tmp_path), capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert (0, "OK") == (done.returncode, done.stderr.strip().splitlines()[-1])
 

@@ -195,7 +195,7 @@ def rows() -> list[Patch]:
             if hasattr(socket.socket, name)
         ),
     ]
-    for name in ("SelectSelector", "PollSelector", "EpollSelector"):
+    for name in ("SelectSelector", "_PollLikeSelector", "EpollSelector"):
         kind = getattr(selectors, name, None)
         if kind is not None and "select" in vars(kind):
             out.append(Patch(kind, "select", _selecting(vars(kind)["select"])))

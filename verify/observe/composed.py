@@ -129,8 +129,11 @@ FUTURE = Sort(
 CONDITION = Sort(KIND["Condition"], lambda attributes: attributes.get("_lock"), _nothing, _nothing)
 
 
-def seen(subject: object, sort: Sort, frame: FrameType, label: str = "") -> Seen | None:
-    """Return what is known of `subject`, which gets a number now if it has none; None: it is not recorded."""
+def seen(subject: object, sort: Sort, frame: FrameType, *, early: bool = False) -> Seen | None:
+    """Return what is known of `subject`, which gets a number now if it has none; None: it is not recorded.
+
+    `early`: it was not made by `frame`, but before the recording.
+    """
     attributes = vars(subject)
     try:
         known: Seen | None = attributes[KEY]
@@ -140,6 +143,7 @@ def seen(subject: object, sort: Sort, frame: FrameType, label: str = "") -> Seen
             attributes[KEY] = None  # plumbing: a thread's started event
             return None
         lock: object = getattr(inner, "number", NONE)
+        label = first_use(sort, frame) if early else ""
         number, place = recorder.register(
             sort.kind, frame, label=label, value=sort.value(attributes), limit=sort.limit(attributes),
             lock=lock if isinstance(lock, int) else NONE,
@@ -226,8 +230,7 @@ def operation(
         try:
             known: Seen | None = self.__dict__[KEY]
         except KeyError:
-            frame = _getframe(1)
-            known = seen(self, sort, frame, first_use(sort, frame))
+            known = seen(self, sort, _getframe(1), early=True)
         if known is None:
             return original(self, *args, **kwargs)
         if me.noise is not None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from verify.observe.composed import CONDITION, KEY, Patch, Seen, dressed, first_use, made, seen
+from verify.observe.composed import CONDITION, KEY, Patch, Seen, dressed, made, seen
 from verify.observe.layout import OP
 from verify.observe.recorder import Me, enter, local, recorder
 
@@ -28,8 +28,7 @@ def _seen(condition: threading.Condition) -> Seen | None:
     try:
         known: Seen | None = vars(condition)[KEY]
     except KeyError:
-        frame = _getframe(2)
-        known = seen(condition, CONDITION, frame, first_use(CONDITION, frame))
+        known = seen(condition, CONDITION, _getframe(2), early=True)
     return known
 
 

@@ -2,8 +2,8 @@
 
 Promises: hands on to the `sitecustomize` that would have been found without this one, and takes this directory off
 `sys.path` again. Whatever goes wrong here is one line on stderr, and the program runs unrecorded.
-Does nothing without the environment variable STAGE3_FLIGHT, and not for multiprocessing's own helper process, which
-waits for ever by design.
+Does nothing without the environment variable STAGE3_FLIGHT, nor in a second interpreter of a process, nor for
+multiprocessing's own helper process, which waits for ever by design.
 """
 
 from __future__ import annotations
@@ -16,8 +16,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - load
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))  # noqa: PTH120 - as above
 
 
+def _is_secondary() -> bool:
+    """Say whether this is not the process's main interpreter, whose flight it would overwrite."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        with suppress(ImportError):
+            module = __import__(name)
+            return bool(module.get_current() != module.get_main())
+    return False
+
+
 def _record(directory: str) -> None:
     if any("multiprocessing.resource_tracker" in argument for argument in sys.orig_argv):
+        return
+    if _is_secondary():
         return
     added = ROOT not in sys.path
     if added:
