@@ -23,7 +23,7 @@ import pytest
 
 from tests.verify.observing import LIMIT_S, Things, label, named, until, use
 from verify import _real
-from verify.observe import install, layout, locks
+from verify.observe import install, layout, locks, pages
 from verify.observe.flight import read
 from verify.observe.install import observed, start, stop
 from verify.observe.locks import LOCK_TYPE, RLOCK_TYPE
@@ -284,6 +284,32 @@ def test_finalizers(flight: Path) -> None:
         Careless.collected,
         [hold for thread in read(flight).threads for hold in thread.holds],
     )
+
+
+def test_growing_gives_up(flight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that finds another one growing the tables goes on without a stack; it must not wait for the program."""
+    monkeypatch.setattr(pages, "PATIENCE_S", 0.01)
+    lock = threading.Lock()
+    taken, release = _real.allocate_lock(), _real.allocate_lock()
+    taken.acquire()
+    release.acquire()
+
+    def grow() -> None:
+        with recorder.growing:
+            taken.release()
+            release.acquire()
+
+    _real.start_new_thread(grow, ())
+    taken.acquire()
+    with lock:
+        thread = named(read(flight), "MainThread")
+    release.release()
+    assert thread is not None
+    assert [()] == [hold.stack for hold in thread.holds]
+    with lock:
+        thread = named(read(flight), "MainThread")
+    assert thread is not None
+    assert ["test_growing_gives_up"] == [hold.stack[0].function for hold in thread.holds]
 
 
 def test_churn(flight: Path) -> None:

@@ -3,7 +3,10 @@
 Promises: each text, frame and stack is written once. A stack is found by a key that names its frames by code and
 instruction, which takes no text and makes nothing. The code objects in a key are kept alive, so that no other one
 gets an id that stands in it.
-Assumes that growing is rare: it takes a lock, which a thread may take again (a signal handler, a finalizer).
+Assumes that growing is rare: it takes a lock, which a thread may take again (a signal handler, a finalizer), and gives
+up after `PATIENCE_S`, for it must not wait for the program:
+1. thread A grows a table; a finalizer runs in it and waits for a lock of the program, which thread B holds;
+2. thread B makes an operation at a new place, and needs to grow the same table: without an end to its wait, both hang.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ from verify.sites import is_framework, short, store_after
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
+
+
+PATIENCE_S = 0.1
+"""How long growing waits for another thread that grows; then the text or stack is left out."""
 
 
 class Tables:
@@ -54,7 +61,9 @@ class Tables:
 
     def _new_string(self, text: str) -> int:
         raw = text.encode("utf-8", "replace")[: layout.LONGEST_STRING]
-        with self.growing:
+        if not self.growing.acquire(timeout=PATIENCE_S):
+            return 0
+        try:
             start = self.strings_end
             if start + 2 + len(raw) > layout.STRINGS_SIZE:
                 self.short_of(layout.STRINGS_FULL)
@@ -63,6 +72,8 @@ class Tables:
             at = layout.STRINGS_AT + start
             self.buffer[at : at + 2 + len(raw)] = len(raw).to_bytes(2, "little") + raw
             self.strings[text] = start
+        finally:
+            self.growing.release()
         return start
 
     def stack(self, frame: FrameType | None) -> int:
@@ -90,25 +101,30 @@ class Tables:
         """
         if len(self.stacks) >= 4 * layout.MOST_STACKS or not key:
             return 0
-        with self.growing:
-            kept: list[int] = []
-            every: list[int] = []
-            for _ in range(len(key) // 2):
-                if frame is None:
-                    break
-                code = frame.f_code
-                self.alive[id(code)] = code
-                number = self._frame(code, frame.f_lasti, frame.f_lineno or 0)
-                if not code.co_filename.startswith(_TOOLKIT):
-                    every.append(number)
-                if not is_folded(code.co_filename):
-                    kept.append(number)
-                frame = frame.f_back
-            content = tuple(kept or every)
-            known = self.contents.get(content)
-            stack = known if known is not None else self._write_stack(content)
-            self.stacks[key] = stack
+        if not self.growing.acquire(timeout=PATIENCE_S):
+            return 0
+        try:
+            stack = self.stacks[key] = self._grow_stack(len(key) // 2, frame)
+        finally:
+            self.growing.release()
         return stack
+
+    def _grow_stack(self, depth: int, frame: FrameType | None) -> int:
+        kept: list[int] = []
+        every: list[int] = []
+        while frame is not None and depth:
+            depth -= 1
+            code = frame.f_code
+            self.alive[id(code)] = code
+            number = self._frame(code, frame.f_lasti, frame.f_lineno or 0)
+            if not code.co_filename.startswith(_TOOLKIT):
+                every.append(number)
+            if not is_folded(code.co_filename):
+                kept.append(number)
+            frame = frame.f_back
+        content = tuple(kept or every)
+        known = self.contents.get(content)
+        return known if known is not None else self._write_stack(content)
 
     def _write_stack(self, content: tuple[int, ...]) -> int:
         number = len(self.contents) + 1

@@ -377,7 +377,10 @@ class Recorder(Tables):
 
     def note(self, key: str, value: str) -> None:
         """Put `value` under `key` on the page of notes: the page is written beside the old one, then counts."""
-        with self.growing:
+        if not self.growing.acquire(timeout=1):
+            self.short_of(layout.NOTES_FULL)
+            return
+        try:
             self.notes[key] = value
             text = json.dumps(self.notes).encode()
             if len(text) > layout.NOTES_SIZE - 4:
@@ -388,6 +391,8 @@ class Recorder(Tables):
             at = layout.NOTES_AT + bank * layout.NOTES_SIZE
             self.buffer[at : at + 4 + len(text)] = len(text).to_bytes(4, "little") + text
             self.write_word(layout.BANK_AT, bank)
+        finally:
+            self.growing.release()
 
 
 def _copy(buffer: mmap.mmap) -> mmap.mmap:
