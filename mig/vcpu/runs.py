@@ -13,7 +13,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mig.vcpu.soft import TICK
+from mig.vcpu.soft import TICK, check_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,10 +50,7 @@ class RunIncrement:
         *,
         slot: int = 0,
     ) -> None:
-        if first < 0 or pages <= 0 or first + pages > block.pages:
-            raise ValueError(
-                f"pages {first} to {first + pages} of a block of {block.pages}; choose pages inside"
-            )
+        check_pages(block, first, pages)
         if not paces or any(pace.seconds <= 0 or pace.rate < 0 for pace in paces):
             raise ValueError(f"paces {paces!r}; give some, with seconds above 0 and rates from 0")
         self.pc = 0

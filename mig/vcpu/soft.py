@@ -31,6 +31,14 @@ TICK: Final = 0.001
 REGISTER_BYTES: Final = _REGISTERS.size
 
 
+def check_pages(block: RamBlock, first: int, pages: int) -> None:
+    """Raise `ValueError` unless [first, first + pages) are pages of `block`, one at least."""
+    if first < 0 or pages <= 0 or first + pages > block.pages:
+        raise ValueError(
+            f"pages {first} to {first + pages} of a block of {block.pages}; choose pages inside"
+        )
+
+
 class PageIncrement:
     """Walks over pages [first, first + pages) of a block and increments a word in each.
 
@@ -54,10 +62,7 @@ class PageIncrement:
         slot: int = 0,
     ) -> None:
         pages = block.pages - first if pages is None else pages
-        if first < 0 or pages <= 0 or first + pages > block.pages:
-            raise ValueError(
-                f"pages {first} to {first + pages} of a block of {block.pages}; choose pages inside"
-            )
+        check_pages(block, first, pages)
         if not 0 <= slot < PAGE_SIZE // _WORD.size:
             raise ValueError(f"slot {slot}; give 0 to {PAGE_SIZE // _WORD.size - 1}")
         if rate is not None and rate <= 0:
