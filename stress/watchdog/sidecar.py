@@ -243,6 +243,9 @@ class Watchdog:
         report = self._diagnosed(judge, sight, headline, dumped, patience_s)
         if report.verdict == "merely slow" and not forced:
             return None
+        if not report.pid and sight.processes:  # no Python in it: the tree's root stands for it
+            first = sight.processes[0].pid
+            report = replace(report, pid=first, command=processes.command(first))
         hang = self._written(report, writing.stem_for(self.directory, report.pid))
         self._hangs.append(hang)
         return hang

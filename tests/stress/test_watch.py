@@ -81,6 +81,21 @@ def test_time_limit_reports_what_is_slow(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_program_that_is_no_python(tmp_path: Path) -> None:
+    """There is a report although no tool can look: it names the process."""
+    outcome = Watchdog(["/bin/sleep", "600"], 0.2, tmp_path, say=lambda _: None).run()
+
+    report = outcome.hangs[0].report
+    assert (EXIT_HANG, "unknown", ("/bin/sleep", "600")) == (
+        outcome.code,
+        report.kind,
+        report.command,
+    )
+    assert f"hang-{report.pid}.txt" in {path.name for path in tmp_path.iterdir()}
+    assert "S /bin/sleep 600" in report.attached["processes"]
+
+
+@pytest.mark.slow
 def test_process_of_others_is_reported_and_left(tmp_path: Path) -> None:
     """A process given by its pid lives on after its report."""
     code = "import threading; print(1, flush=True); lock = threading.Lock(); lock.acquire(); lock.acquire()"
