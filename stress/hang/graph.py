@@ -26,7 +26,7 @@ def blockers(scene: Scene, actor: Actor) -> tuple[Actor, ...]:
     if thing.kind == "Thread":
         target = scene.by_slot(thing.value)
         return (target,) if target is not None else ()
-    if thing.kind in {"Future", "Pool"}:
+    if thing.kind == "Future":
         return _workers(scene, thing)
     if thing.kind == "Condition" and actor.operation != "Condition.wait":
         thing = scene.snapshot.object(thing.lock) or thing
@@ -65,10 +65,9 @@ def _permit_holders(scene: Scene, semaphore: ObjectState) -> tuple[Actor, ...]:
 
 
 def _workers(scene: Scene, future: ObjectState) -> tuple[Actor, ...]:
-    """Return the worker that runs the future; all workers of pools while it is still queued."""
-    owner = scene.by_slot(future.owner)
-    if owner is not None:
-        return (owner,)
+    """Return the pool's workers if the future is one that only they finish; any other is anybody's to set."""
+    if future.limit is None:
+        return ()
     return tuple(
         actor
         for actor in scene.living

@@ -170,9 +170,14 @@ def _give(actor: Actor) -> str:
 
 
 def _livelock(scene: Scene, patience_s: float) -> Finding | None:
-    if scene.snapshot is None or not _works(scene, patience_s):
+    # On a loaded machine a second can pass without an operation of anybody.
+    if scene.snapshot is None or not _works(scene, max(2 * patience_s, 2.0)):
         return None
-    found = circles(scene.snapshot.ring)
+    found = {
+        slot: circle
+        for slot, circle in circles(scene.snapshot.ring).items()
+        if (actor := scene.by_slot(slot)) is None or not actor.stale
+    }
     if not found:
         return None
     details, names = [], []
@@ -200,7 +205,7 @@ def _alive(scene: Scene, patience_s: float) -> Finding | None:
         if (scene.snapshot.taken_ns - entry.ns) / 1e9 >= patience_s / 2:
             return None
         actor = scene.by_slot(entry.slot)
-        if entry.result is not False and actor is not None:
+        if entry.result is not False and actor is not None and not actor.stale:
             where = f"{entry.site.file}:{entry.site.line} {entry.site.function}"
             return _merely_slow(
                 f"{actor.name} makes operations, the last one {entry.operation} at {where}"
@@ -210,7 +215,7 @@ def _alive(scene: Scene, patience_s: float) -> Finding | None:
 
 def _slow(scene: Scene, patience_s: float) -> Finding | None:
     for actor in scene.living:
-        if actor.moving:
+        if actor.moving and not actor.stale:
             site = stacks.innermost(actor.stack)
             where = f" in {site.function}" if site is not None else ""
             return _merely_slow(
@@ -222,7 +227,9 @@ def _slow(scene: Scene, patience_s: float) -> Finding | None:
         timeout, waited = actor.timeout_s(), scene.waited_s(actor)
         if timeout is None or waited is None or waited < patience_s * 0.8 or _ours(actor):
             continue  # a short wait that is over again and again is polling
-        if actor.daemon and not all(each.daemon or each.main for each in scene.living):
+        # A heartbeat in a daemon thread mends nothing; the timer of an event loop may.
+        beats = actor.daemon and actor.operation not in IDLE
+        if beats and not all(each.daemon or each.main for each in scene.living):
             continue
         if waited < timeout:
             return _merely_slow(
@@ -242,7 +249,7 @@ def _merely_slow(cause: str) -> Finding:
 
 def _spin(scene: Scene, _patience_s: float) -> Finding | None:
     for actor in scene.living:
-        if not actor.busy:
+        if not actor.busy or actor.stale:
             continue
         if actor.operation and not actor.operation.startswith("C call"):
             return Finding(

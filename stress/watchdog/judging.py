@@ -67,6 +67,8 @@ class Judge:
     def __init__(self, now: float) -> None:
         self.since = now
         """When progress was last seen, in seconds of the clock that the looks are given."""
+        self.told: set[int] = set()
+        """Threads, by kernel id, that a report has told of: except main threads they are neither busy nor moving."""
         self._known: dict[tuple[int, int], _Known] = {}
 
     def look(self, now: float, readings: list[Reading]) -> None:
@@ -105,7 +107,9 @@ class Judge:
             threads = {
                 native: share
                 for native, share in known.shares.items()
-                if share >= BUSY_SHARE and native not in known.barred
+                if share >= BUSY_SHARE
+                and native not in known.barred
+                and (native not in self.told or native == pid)
             }
             if threads:
                 found[pid] = threads

@@ -145,6 +145,7 @@ class Watchdog:
     def _watch(self, root: int, child: subprocess.Popen[bytes] | None) -> Outcome:
         begin = time.monotonic()
         judge = Judge(begin)
+        judge.told = self._told
         pause = min(self.limit_s / 10, LONGEST_LOOK_S)
         cost = 0.0
         while True:

@@ -94,6 +94,18 @@ def test_time_out_breaks_a_cycle() -> None:
     assert "goes on in 55.0 s" in cause
 
 
+def test_timer_of_an_event_loop_is_waited_for() -> None:
+    """A loop that will wake up by itself may set what others wait for; a heartbeat in a daemon thread will not."""
+    main = thread(1, "MainThread", wait("Future.result", 1), role="main")
+    worker = thread(3, "worker", wait("Future.result", 1))
+
+    def verdict(operation: str) -> str:
+        daemon = thread(2, "daemon", wait(operation, timeout_s=60), daemon=True)
+        return told(snapshot((main, daemon, worker), (thing(1, "Future", "answer"),)))[0]
+
+    assert ("merely slow", "lost wake-up") == (verdict("Selector.select"), verdict("Event.wait"))
+
+
 def test_dead_owner() -> None:
     """A lock whose holder has ended."""
     main = thread(1, "MainThread", wait("Lock.acquire", 1), role="main")
@@ -160,9 +172,12 @@ def test_pool_that_waits_for_itself() -> None:
         thread(1, "MainThread", wait("Future.result", 2), role="main"),
         thread(2, "pool_0", wait("Future.result", 1), role="pool worker"),
     )
-    objects = (thing(1, "Future", "inner"), thing(2, "Future", "outer", owner=2))
+    objects = (thing(1, "Future", "inner", limit=1), thing(2, "Future", "outer", limit=1))
+    others = (thing(1, "Future", "inner"), thing(2, "Future", "outer", limit=1))
 
     assert ("deadlock", "thread-pool starvation") == told(snapshot(threads, objects))[:2]
+    assert "lost wake-up" == told(snapshot(threads, others))[0]
+    assert not certain(snapshot(threads, others), 1.0)
 
 
 def test_lost_wake_up() -> None:

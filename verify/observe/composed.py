@@ -174,11 +174,14 @@ def made(owner: type, sort: Sort) -> Patch:
         if frame.f_globals.get("__name__") not in _COMPOSERS or sort is not CONDITION:
             known = seen(self, sort, frame)
             if known is not None:
-                known.limit(sort.limit(vars(self)))
+                # Only a worker of its pool can finish such a future; any other is anybody's to set.
+                pooled = sort is FUTURE and frame.f_globals.get("__name__") == _POOL
+                known.limit(1 if pooled else sort.limit(vars(self)))
 
     return Patch(owner, "__init__", dressed(__init__, original))
 
 
+_POOL = "concurrent.futures.thread"
 _COMPOSERS = frozenset({"threading", "queue", "concurrent.futures._base"})
 
 

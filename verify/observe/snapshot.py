@@ -107,7 +107,8 @@ class ObjectState:
     `kind` is "Lock", "RLock", "Condition", "Event", "Semaphore", "Barrier", "Queue", "SimpleQueue", "Thread"
     or "Future"; `label` is "Account.lock" or "Lock made at file:line"; `owner` the slot that holds it;
     `value` the permits, the queue's length, the barrier's arrivals, the event's flag, or a thread's slot;
-    `limit` the bound of the value; `lock` the lock of a condition, or the inner lock of a composed object.
+    `limit` the bound of the value (1 for the future of a thread pool, which only its workers finish); `lock` the lock
+    of a condition, or the inner lock of a composed object.
     """
 
     id: int
