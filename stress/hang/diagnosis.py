@@ -86,10 +86,14 @@ def diagnose(
 def certain(snapshot: Snapshot, patience_s: float, stale: Iterable[int] = ()) -> bool:
     """Say whether a recording alone shows threads that can never go on, all waiting for over `patience_s`.
 
-    True whatever the other threads do: a cycle of waits without time-outs, or a holder that has ended.
+    True whatever the other threads do: a cycle of waits without time-outs; and where no thread is left that
+    could, a lock or a permit that nobody will give back. `stale` threads do not count.
     """
     (scene,) = scenes([snapshot], (), {}, (), stale)
-    waited = [scene.waited_s(actor) or 0.0 for actor in stuck(scene) if not actor.stale]
+    found = stuck(scene)
+    if not all(actor in found or actor.stale for actor in scene.living):
+        found = stuck(scene, firm=True)
+    waited = [scene.waited_s(actor) or 0.0 for actor in found if not actor.stale]
     return bool(waited) and min(waited) >= patience_s
 
 

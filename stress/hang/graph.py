@@ -75,12 +75,19 @@ def _workers(scene: Scene, future: ObjectState) -> tuple[Actor, ...]:
     )
 
 
-def stuck(scene: Scene) -> dict[Actor, tuple[Actor, ...]]:
-    """Return the threads that can never go on, each with the threads that it waits for."""
+def stuck(scene: Scene, *, firm: bool = False) -> dict[Actor, tuple[Actor, ...]]:
+    """Return the threads that can never go on, each with the threads that it waits for.
+
+    A plain lock and a permit can be given back by any thread. With `firm`, waits that somebody else may well
+    end are left out: for a permit, for a lock that the waiting thread itself took (a signal, perhaps), for a
+    lock whose holder has ended (handed on, perhaps).
+    """
     waiting = {
         actor: needed
         for actor in scene.living
-        if actor.timeout_s() is None and (needed := blockers(scene, actor))
+        if actor.timeout_s() is None
+        and (needed := blockers(scene, actor))
+        and not (firm and _by_anybody(scene, actor, needed))
     }
     joins = {actor for actor in waiting if _joins(scene, actor)}
     while True:
@@ -97,6 +104,13 @@ def stuck(scene: Scene) -> dict[Actor, tuple[Actor, ...]]:
             return waiting
         for actor in free:
             del waiting[actor]
+
+
+def _by_anybody(scene: Scene, actor: Actor, needed: tuple[Actor, ...]) -> bool:
+    thing = scene.object_of(actor)
+    if thing is None or thing.kind == "Semaphore":
+        return True
+    return thing.kind == "Lock" and any(each is actor or not each.alive for each in needed)
 
 
 def _joins(scene: Scene, actor: Actor) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stress.hang.scene import Actor, Scene
+    from verify.observe.snapshot import Entry
 
 __all__ = ["Finding", "judge", "subject"]
 
@@ -116,8 +117,11 @@ def _works(scene: Scene, patience_s: float) -> bool:
     return (scene.snapshot.taken_ns - scene.snapshot.ring[-1].ns) / 1e9 < patience_s / 2
 
 
-def _stuck(scene: Scene, _patience_s: float) -> Finding | None:
-    waiting = stuck(scene)
+def _stuck(scene: Scene, patience_s: float) -> Finding | None:
+    # While somebody works, a lock may yet be given back by a thread that did not take it.
+    working, _ = _latest_work(scene, patience_s)
+    works = working is not None or any(each.moving for each in scene.living)
+    waiting = stuck(scene, firm=works)
     if all(actor.stale for actor in waiting):
         return None
     # Where the program's own main thread leads is told first.
@@ -199,18 +203,24 @@ def _livelock(scene: Scene, patience_s: float) -> Finding | None:
 
 def _alive(scene: Scene, patience_s: float) -> Finding | None:
     """At a time limit: whoever still makes operations that are no time-outs gets on."""
-    if scene.snapshot is None:
+    entry, actor = _latest_work(scene, patience_s)
+    if entry is None or actor is None:
         return None
-    for entry in reversed(scene.snapshot.ring):
-        if (scene.snapshot.taken_ns - entry.ns) / 1e9 >= patience_s / 2:
-            return None
-        actor = scene.by_slot(entry.slot)
-        if entry.result is not False and actor is not None and not actor.stale:
-            where = f"{entry.site.file}:{entry.site.line} {entry.site.function}"
-            return _merely_slow(
-                f"{actor.name} makes operations, the last one {entry.operation} at {where}"
-            )
-    return None
+    where = f"{entry.site.file}:{entry.site.line} {entry.site.function}"
+    return _merely_slow(f"{actor.name} makes operations, the last one {entry.operation} at {where}")
+
+
+def _latest_work(scene: Scene, patience_s: float) -> tuple[Entry | None, Actor | None]:
+    """Return the latest operation that got its thread on, if it is recent enough to matter, and the thread."""
+    if scene.snapshot is not None:
+        for entry in reversed(scene.snapshot.ring):
+            if (scene.snapshot.taken_ns - entry.ns) / 1e9 >= patience_s / 2:
+                break
+            actor = scene.by_slot(entry.slot)
+            told = actor is None or actor.stale or _ours(actor)
+            if entry.result is not False and not told:
+                return entry, actor
+    return None, None
 
 
 def _slow(scene: Scene, patience_s: float) -> Finding | None:

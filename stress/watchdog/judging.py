@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUSY_FACTOR", "Judge", "Reading"]
 
-BUSY_FACTOR: Final = 4.0
+BUSY_FACTOR: Final = 10.0
 BUSY_SHARE: Final = 0.1
 LEAST_SHARE: Final = 0.03
 WINDOW: Final = 10_000

@@ -106,6 +106,7 @@ class Watchdog:
         self._on_hang = on_hang
         self._idle = idle or _never
         self._notes = notes or dict
+        self._subject: dict[str, str] = {}
         self._progress = progress
         self._measured: object = None
         self._say = say or _to_stderr
@@ -174,6 +175,11 @@ class Watchdog:
             if hang is not None:
                 self._tell(hang)
                 answer.put(hang)
+            judge.alive(time.monotonic())  # whoever asked does something about it
+        subject = self._notes()
+        if subject != self._subject:
+            self._subject = subject
+            judge.alive(now)  # another test: its limit begins
         if self._time_limit_s is not None and now - begin >= self._time_limit_s:
             self._time_limit_s = None
             return self._hang(judge, sight, f"not finished after {now - begin:.1f} s", forced=True)

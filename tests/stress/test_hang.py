@@ -27,7 +27,7 @@ from verify.backtraces import ProcessDump, StackFrame, ThreadDump
 from verify.observe.snapshot import Notify
 
 if TYPE_CHECKING:
-    from verify.observe.snapshot import Entry, Snapshot
+    from verify.observe.snapshot import Entry, Snapshot, ThreadState
 
 JOIN = wait("Thread.join", 9)
 
@@ -346,6 +346,20 @@ def test_certain() -> None:
     assert certain(abba(), 4.9)
     assert not certain(abba(), 5.1)
     assert not certain(one_waits("Queue.get", thing(1, "Queue", "jobs")), 1.0)
+
+
+def test_lock_that_is_a_signal_is_not_certain() -> None:
+    """A lock that its taker waits for may be given back by a thread that works, a dead thread's handed on."""
+    waiting = thread(2, "waiting", wait("Lock.acquire", 1), holds=(1,))
+    heir = thread(2, "heir", wait("Lock.acquire", 1))
+    dead = thread(4, "dead", holds=(1,), alive=False)
+    working = thread(3, "working")
+
+    def sure(owner: int, *threads: ThreadState) -> bool:
+        return certain(snapshot(threads, (thing(1, "Lock", "signal", owner=owner),)), 1.0)
+
+    assert (True, False) == (sure(2, waiting), sure(2, waiting, working))
+    assert (True, False) == (sure(4, heir, dead), sure(4, heir, dead, working))
 
 
 def test_text() -> None:
