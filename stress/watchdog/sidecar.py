@@ -44,6 +44,7 @@ __all__ = ["Hang", "Outcome", "Watchdog"]
 ASKED_S: Final = 0.4
 """Patience of a report that is asked for: whoever asks has waited long enough."""
 STILL_S: Final = 0.2
+"""Without an operation for so long a process is still enough for a dump from inside."""
 LONGEST_LOOK_S: Final = 0.25
 """Between looks at most; at least a tenth of the limit."""
 
