@@ -33,6 +33,7 @@ from stress.migration.series import recorded
 from stress.migration.workloads import SHAPES, Load
 from stress.side_channel import ChannelError, Message
 from stress.watchdog.counter import CounterWatchdog
+from stress.watchdog.writing import unusable
 from verify.observe import install
 from verify.observe.recorder import recorder
 
@@ -72,6 +73,20 @@ def _guest(options: MigrateOptions) -> GuestImage:
         return image.load(options.image)
     except image.ImageError as error:
         raise MigrateInputError(str(error)) from None
+
+
+def _begin_files(options: MigrateOptions) -> None:
+    """Refuse what could not be written later; an earlier run's series is emptied."""
+    if why := unusable(options.output):
+        raise MigrateInputError(f"--output {options.output}: {why}; name another directory")
+    if options.series is None:
+        return
+    try:
+        options.series.write_bytes(b"")
+    except (OSError, ValueError) as error:
+        raise MigrateInputError(
+            f"--series {options.series} cannot be written ({error}); name another file"
+        ) from None
 
 
 def _listening(destination: DestinationProcess, guest: GuestImage, options: MigrateOptions) -> str:
@@ -221,6 +236,7 @@ def migrate(options: MigrateOptions) -> MigrateResult:
     """
     options.check()
     guest = _guest(options)
+    _begin_files(options)
     with DestinationProcess() as destination:
         try:
             uri = _listening(destination, guest, options)
@@ -271,7 +287,15 @@ def _options(args: argparse.Namespace) -> MigrateOptions:
     options = MigrateOptions(**{name: getattr(args, name) for name in names})
     rate: int | None = args.dirty_rate
     if args.shape is None:
+        if args.working_set or args.slow_vcpus != 1:
+            raise MigrateInputError(
+                "--working-set and --slow-vcpus are a load's; give --shape, too, or leave them out"
+            )
         return options if rate is None else dataclasses.replace(options, dirty_rate=rate)
+    if args.image is not None:
+        raise MigrateInputError(
+            f"--shape {args.shape} makes a guest of its own; leave out --shape or --image"
+        )
     load = Load(args.shape, args.ram, args.vcpus, args.working_set, rate or 0, args.slow_vcpus)
     return dataclasses.replace(options, load=load)
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import shlex
 import sys
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     MakeDetectors = Callable[[], list[Detector]]
 
 ATTRIBUTE = "__stage3_scenario__"
+NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,12 @@ def _check_call(target: str, body: Body, arguments: Mapping[str, object]) -> Non
         raise UsageError(
             f"target {target!r}: {error}; it takes {signature}: give arguments as ?name=value&name=value"
         ) from None
+    for name, value in arguments.items():
+        given = signature.parameters.get(name)
+        if given is not None and given.annotation in {int, "int"} and not isinstance(value, int):
+            raise UsageError(
+                f"target {target!r}: {name} is {value!r}, no whole number; say for example {name}=2"
+            )
 
 
 def _function(module_name: str, name: str) -> Body:
@@ -186,9 +194,7 @@ def _arguments(target: str, query: str) -> dict[str, object]:
         raise UsageError(
             f"target {target!r}: {error}; type arguments as ?name=value&name=value"
         ) from None
-    return {
-        name: int(value) if value.removeprefix("-").isdecimal() else value for name, value in pairs
-    }
+    return {name: int(value) if NUMBER.fullmatch(value) else value for name, value in pairs}
 
 
 def of(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stress.jobs.settings import Settings
 
 PASSED, FAILED, INCONCLUSIVE, HUNG = 0, 1, 4, 5
+LONGEST_LINE: Final = 400
+"""Characters shown of what a run said last; all of it is in the run's folder."""
 VERDICTS: Final = {
     Fate.PASSED: "passed",
     Fate.FAILED: "failed",
@@ -55,7 +57,9 @@ class Problem:
     def headline(self) -> str:
         """Return what happened, in one line."""
         first = next((line for line in self.message.splitlines() if line.strip()), "")
-        return f"run {self.number} (seed {self.seed}) {self.verdict}: {first.strip()}"
+        what = first.strip()
+        what = what if len(what) <= LONGEST_LINE else f"{what[:LONGEST_LINE]}..."
+        return f"run {self.number} (seed {self.seed}) {self.verdict}: {what}"
 
 
 @dataclass(slots=True)

@@ -6,7 +6,9 @@ under test is not imported. `digest` ties a journal to the program's text.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -110,17 +112,17 @@ def digest(targets: Iterable[Target]) -> str:
     for target in targets:
         hasher.update(f"{target.kind}\0{target.text}\0".encode())
         for path in _files(target):
-            hasher.update(path.name.encode() + b"\0")
-            try:
-                hasher.update(path.read_bytes())
-            except OSError:
-                continue
+            hasher.update(os.fsencode(path.name) + b"\0")
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    hasher.update(block)
     return hasher.hexdigest()
 
 
 def _files(target: Target) -> list[Path]:
     if target.kind is Kind.COMMAND:
-        return [path for path in map(Path, target.words) if path.is_file() and path.suffix]
+        # os.path.isfile: a word may be a script's whole text, too long for a name.
+        return [Path(word) for word in target.words if os.path.isfile(word) and Path(word).suffix]  # noqa: PTH113
     if target.kind is Kind.PYTEST:
         place = Path(target.words[0].partition("::")[0])
         return sorted(place.rglob("*.py"))[:MOST_FILES] if place.is_dir() else [place]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import verify
 from mig.designs import by_name
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 BLOCK = "ram"
 STRICT = frozenset({"thread"})
 """Designs that promise not to write under the big lock."""
-
+MOST_VCPUS: Final = 64
+MOST_PAGES: Final = 1 << 16
 
 _slow_vcpus_s = 0.0
 
@@ -41,6 +42,12 @@ def slow_vcpus(seconds: float) -> None:
     """
     global _slow_vcpus_s  # noqa: PLW0603 - one process of a stress job has one noise
     _slow_vcpus_s = seconds
+
+
+def _check(name: str, value: object, low: int, high: int) -> None:
+    """Refuse a number that a scenario cannot work with: it was typed behind the scenario's name."""
+    if type(value) is not int or not low <= value <= high:
+        raise verify.UsageError(f"{name}={value}; give a whole number from {low} to {high}")
 
 
 class Guest(PageIncrement):
@@ -82,6 +89,9 @@ class Bench:
             self.design = by_name(design)
         except ValueError as error:
             raise verify.UsageError(str(error)) from None
+        _check("vcpus", vcpus, 0, MOST_VCPUS)
+        _check("pages", pages, 1, MOST_PAGES)
+        _check("writes", writes, 0, MOST_PAGES)
         self.born_dirty = born_dirty
         self.pages = pages
         self.writes = writes

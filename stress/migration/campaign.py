@@ -110,6 +110,9 @@ def run(job: Job, directory: Path) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{job.name}.jsonl"
     printed = directory / f"{job.name}.json"
+    path.unlink(
+        missing_ok=True
+    )  # of an earlier job: it would pass for this one's until there is a sample
     with tempfile.TemporaryDirectory(prefix="stage3-flight-") as flights:
         # The figures are printed to a file: the parent may die, and a pipe could fill up.
         words = [

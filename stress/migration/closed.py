@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def stop_handshake(design: str = "thread", vcpus: int = 2) -> None:
     """The migration stops the guest while the user stops it, too; both get through, and nothing runs meanwhile."""
-    bench = Bench(design, vcpus, pages=vcpus, writes=1)
+    bench = Bench(design, vcpus, pages=max(1, vcpus), writes=1)
     machine = bench.source
     step = _prepared(bench)
     machine.start()

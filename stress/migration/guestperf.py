@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for job in jobs:
             check(job)
+        make_directory(args.output)
     except MigrateInputError as error:
         sys.stderr.write(f"stage3 guestperf: {error}\n")
         return EXIT_BAD_INPUT
@@ -98,6 +99,16 @@ def _job(args: argparse.Namespace, shape: str, design: str) -> Job:
         time_limit=args.time_limit,
         limit=args.limit,
     )
+
+
+def make_directory(output: Path) -> None:
+    """Make the directory of a command's files; raises `MigrateInputError`."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise MigrateInputError(
+            f"--output {output} cannot be made ({error}); name a directory that can be written"
+        ) from None
 
 
 def check(job: Job) -> None:

@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     reported = scaled(args.ram, args.vcpus)
     try:
         check(reported, args.runs)
+        guestperf.make_directory(args.output)
     except MigrateInputError as error:
         sys.stderr.write(f"stage3 vinod-2012: {error}\n")
         return EXIT_BAD_INPUT

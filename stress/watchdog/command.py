@@ -19,6 +19,7 @@ from typing import Final
 from stress.watchdog import processes
 from stress.watchdog.flights import flights_of
 from stress.watchdog.sidecar import Watchdog
+from stress.watchdog.writing import unusable
 from verify.observe import launch
 
 __all__ = ["add_parser", "run"]
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         return _refuse(f"--pid {pid}: no such process; `ps -e` lists those that run")
     if pid == os.getpid():
         return _refuse(f"--pid {pid} is this command itself; give another process")
+    if why := unusable(args.output):
+        return _refuse(f"--output {args.output}: {why}; name another directory")
     with contextlib.ExitStack() as stack:
         flights = flights_of(pid) if pid is not None else None
         environment = None

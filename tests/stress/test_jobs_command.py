@@ -248,3 +248,17 @@ def test_noise_words() -> None:
         "--slow-vcpus",
         "0.1",
     ] == Noise(1e-5, 0.5, True, 3, 0.1).words()
+
+
+def test_a_word_too_long_for_a_file_name() -> None:
+    """A script's whole text among a command's words is no file, and no error."""
+    script = targets.Target(targets.Kind.COMMAND, ("python", "-c", "pass\n" * 100_000))
+
+    assert 16 == len(targets.digest([script]))
+
+
+def test_headlines_are_bounded() -> None:
+    """A run that said a lot is named in a line that a terminal can show."""
+    long = Problem(3, 4, "a:b", Fate.FAILED, "x" * 10_000, 0.1, "again")
+
+    assert 500 > len(long.headline)

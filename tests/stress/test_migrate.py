@@ -128,6 +128,11 @@ BAD = [
     (["--dirty-rate", "-1"], "dirty-rate -1"),
     (["--stall-timeout", "inf"], "stall-timeout inf"),
     (["--time-limit", "0"], "time-limit 0"),
+    (["--series", "/dev/null/x"], "--series /dev/null/x cannot be written"),
+    (["--output", "pyproject.toml"], "--output pyproject.toml: pyproject.toml is no directory"),
+    (["--shape", "idle", "--image", "x"], "leave out --shape or --image"),
+    (["--slow-vcpus", "2"], "are a load's; give --shape"),
+    (["--working-set", "1M"], "are a load's; give --shape"),
     (["--image", "/nowhere/guest.mig"], "/nowhere/guest.mig: cannot be read (No such file"),
 ]
 

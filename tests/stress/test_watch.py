@@ -132,6 +132,10 @@ def test_report_on_demand(tmp_path: Path) -> None:
         (["--pid", "1", "--", "x"], "give either a command"),
         (["--pid", "-3"], "--pid -3: no such process"),
         (
+            ["--output", "pyproject.toml", "--", "true"],
+            "--output pyproject.toml: pyproject.toml is no directory",
+        ),
+        (
             ["--no-record", "--", "/nowhere/x"],
             "/nowhere/x: No such file or directory; give a command",
         ),

@@ -108,6 +108,7 @@ def test_arguments_in_the_target(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["explore", "no.such.module:f"], "no module 'no.such.module'"),
         (["explore", "examples.bank:missing"], "has no function 'missing'; it has: transfer"),
         (["explore", "examples.bank:__doc__"], "not a function"),
+        (["explore", "tests.verify.zoo:philosophers?count=x"], "count is 'x', no whole number"),
         (["explore", BANK, "--pct", "3,20,2"], "say --strategy pct"),
         (["replay", BANK, "s3:1:AAAA"], "token"),
         (["replay", BANK, "hello"], "token"),
