@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -157,6 +158,7 @@ def main(argv: list[str]) -> int:
         attached.write_junit(
             "the process ended in the middle of a test, and wrote no report of its own"
         )
+    shutil.rmtree(attached.flights, ignore_errors=True)  # nobody is left to record
     return 0
 
 

@@ -49,7 +49,7 @@ def run(directory: Path, *options: str, suite: str = SUITE) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGIN, *words, *options],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory)},
         capture_output=True,
         text=True,
         timeout=55,
@@ -142,6 +142,7 @@ def test_run_ends_although_threads_hang_on(tmp_path: Path) -> None:
     assert "stage3 hang report" in done.stdout
     assert "one waits in Lock.acquire for current, which two must give back first" in done.stdout
     assert "failure" in entries(tmp_path)["test_zoo[lock_cycle]"]
+    assert [] == list(tmp_path.glob("stage3-flight-*"))
 
 
 @pytest.mark.slow
