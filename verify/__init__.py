@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from verify.explore import Exploration, Verdict, explore, replay
     from verify.observe.install import note
     from verify.program import Program, load, scenario
-    from verify.strategies import PCT, RandomWalk
+    from verify.strategies import DFS, PCT, POS, SURW, URW, RandomWalk
 
 __all__ = [
+    "DFS",
     "PCT",
+    "POS",
+    "SURW",
+    "URW",
     "CheckFailed",
     "CheckInconclusive",
     "Detector",
@@ -76,7 +80,7 @@ _HOMES = {
     "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
     "program": "Program load scenario",
-    "strategies": "PCT RandomWalk",
+    "strategies": "DFS PCT POS SURW URW RandomWalk",
 }
 _HOME = {name: f"verify.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -119,7 +119,10 @@ class ForeignBuild(UserWarning):
 
 
 class Strategy(Protocol):
-    """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business."""
+    """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business.
+
+    Besides these a strategy may have what `listener_of`, `restart`, `tell` and `is_complete` look for.
+    """
 
     def new_execution(self) -> bool:
         """Prepare for the next execution; return False when there is nothing left to explore."""
@@ -250,6 +253,33 @@ class Detector:
 
     def end(self, execution: ExecutionView) -> Finding | None:
         """The execution ended and every task that had to finish did."""
+
+
+def listener_of(strategy: Strategy) -> Detector | None:
+    """Return the strategy's attribute `listener`, if it has one: a detector that sees every operation of its runs."""
+    listener: Detector | None = getattr(strategy, "listener", None)
+    return listener
+
+
+def restart(strategy: Strategy) -> None:
+    """Call the strategy's method `restart`, if it has one: the program's scheduling points are others from now on."""
+    if (method := getattr(strategy, "restart", None)) is not None:
+        method()
+
+
+def tell(strategy: Strategy, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
+    """Call the strategy's method `ended`, if it has one: an execution is over, with these choices.
+
+    `news` says that it failed in a way not seen before, `cut` that it reached the step bound, from
+    which on the strategy was not asked.
+    """
+    if (method := getattr(strategy, "ended", None)) is not None:
+        method(choices, news=news, cut=cut)
+
+
+def is_complete(strategy: Strategy) -> bool:
+    """Say whether a strategy that has nothing left has left nothing out (attribute `complete`, True without it)."""
+    return bool(getattr(strategy, "complete", True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from traces import token as tokens
 from verify import _real
-from verify.abc import ScheduleMismatchError, name_of
+from verify.abc import ScheduleMismatchError, is_complete, name_of, restart, tell
 from verify.builds import ANY, RUNNING, is_for_another, judge
 from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
@@ -151,11 +151,9 @@ def explore(
     watching = program.detectors()
     start = told = _real.perf_counter()
     with Session(program, backend, on_hang=on_hang, learn=True) as session:
-        asked = session.watch.granularity
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
-                # Pairs learned on the way change the tree: what was walked is not all of the last one.
-                state.exhausted = session.watch.granularity == asked
+                state.exhausted = is_complete(strategy)
                 break
             twice = state.executions < check_determinism
             outcome = (_run_twice if twice else _run)(session, strategy, watching, state)
@@ -163,10 +161,12 @@ def explore(
                 break
             state.executions += 1
             state.steps += outcome.steps
+            news = len(state.groups)
             if outcome.finding is not None or outcome.notes:
                 _sort_in(state, outcome, _real.perf_counter() - start)
-                if first_only and state.groups:
-                    break
+            _learn(session, strategy, outcome, news=len(state.groups) > news)
+            if first_only and state.groups:
+                break
             now = _real.perf_counter()
             state.seconds = now - start
             if seconds is not None and state.seconds >= seconds:
@@ -183,6 +183,15 @@ def explore(
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
     state.worth = strategy.worth(state.executions)
     return state
+
+
+def _learn(session: Session, strategy: NamedStrategy, outcome: Outcome, *, news: bool) -> None:
+    cut = outcome.steps > session.program.settings.max_steps
+    tell(strategy, outcome.choices, news=news, cut=cut)
+    watch = session.watch
+    if watch.surveying and watch.granularity.text != outcome.granularity:
+        # Pairs learned on the way change the tree of schedules.
+        restart(strategy)
 
 
 def _run(

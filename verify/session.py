@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from verify.abc import UsageError
+from verify.abc import UsageError, listener_of
 from verify.accesses_watch import Watch
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
@@ -137,6 +137,9 @@ class Session:
         granularity = watch.granularity.text
         if survey is not None:
             detectors = [*detectors, survey]
+        listener = listener_of(strategy)
+        if listener is not None:
+            detectors = [listener, *detectors]
         execution = Execution(
             strategy,
             self.program.settings,

@@ -87,7 +87,7 @@ def test_nearest_file_above(tmp_path: Path) -> None:
         ("seconds = nan", "seconds is nan; give a number above zero"),
         ("seconds = false", "seconds is False; give a number above zero"),
         ('backend = "fibres"', 'backend is \'fibres\'; give one of "greenlets", "threads"'),
-        ('strategy = "luck"', 'strategy is \'luck\'; give one of "pct", "random"'),
+        ('strategy = "luck"', 'strategy is \'luck\'; give one of "dfs", "pct", "pos"'),
         ("seed = 1.5", "seed is 1.5; give a whole number"),
         ('granularity = "fine"', 'granularity is \'fine\'; give one of "sync", "gil"'),
         ('packages = "bank"', "packages is 'bank'; give a list of package names"),

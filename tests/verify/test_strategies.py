@@ -75,6 +75,66 @@ def test_pct_bound_holds() -> None:
     assert state.failing >= 20
 
 
+def two_steps_between() -> None:
+    """Fails when the second task's section falls between two of the first: depth 2."""
+    lock = threading.Lock()
+    seen: list[str] = []
+
+    def step(name: str) -> None:
+        with lock:
+            seen.append(name)
+
+    def two() -> None:
+        step("a")
+        step("b")
+
+    zoo.together(two, lambda: step("x"))
+    assert "".join(seen) != "axb"
+
+
+@pytest.mark.parametrize(
+    ("body", "choices"), [(zoo.abba, 16), (two_steps_between, 14)], ids=["abba", "between"]
+)
+def test_pct_hit_rate(body: zoo.Program, choices: int) -> None:
+    """The rate at which plain mode hits a planted bug of depth 2 is at least its bound, by the lower 95 % limit.
+
+    Runs are as many as make the bound expect 30 hits.
+    """
+    bound = 1 / (3 * choices)
+    runs = 30 * 3 * choices
+
+    state = explore(quick(body), PCT(21, tasks=3, choices=choices, depth=2), executions=runs)
+
+    rate = state.failing / runs
+    assert "void" not in state.worth
+    assert rate - 1.645 * (rate * (1 - rate) / runs) ** 0.5 >= bound
+
+
+def starving() -> None:
+    """One task looks again and again, without giving way, for what another does."""
+    lock = threading.Lock()
+    done: list[int] = []
+
+    def look() -> None:
+        while not done:
+            with lock:
+                pass
+
+    def do() -> None:
+        with lock:
+            done.append(1)
+
+    zoo.together(look, do)
+
+
+def test_pct_suffix_is_fair() -> None:
+    """Where priorities starve the one waited for, an even walk takes over: no execution reaches the step bound."""
+    state = explore(quick(starving), PCT(2), executions=60)
+
+    assert Verdict.NOT_FOUND == state.verdict
+    assert state.steps < 60 * 1500
+
+
 def test_pct_bound_is_void_when_outgrown() -> None:
     """A run with more tasks or choices than plain mode was told makes the claim void, and it says so."""
     state = explore(quick(zoo.abba_ordered), PCT(1, tasks=2, choices=3, depth=2), executions=50)

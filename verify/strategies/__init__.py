@@ -9,14 +9,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from verify.abc import Strategy
+from verify.strategies.dfs import DFS
 from verify.strategies.pct import PCT
+from verify.strategies.pos import POS
 from verify.strategies.random_walk import RandomWalk
 from verify.strategies.replay import Replay
+from verify.strategies.surw import SURW
+from verify.strategies.urw import URW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PCT", "STRATEGIES", "NamedStrategy", "RandomWalk", "Replay"]
+__all__ = [
+    "DFS",
+    "PCT",
+    "POS",
+    "STRATEGIES",
+    "SURW",
+    "URW",
+    "NamedStrategy",
+    "RandomWalk",
+    "Replay",
+]
 
 
 class NamedStrategy(Strategy, Protocol):
@@ -37,4 +51,11 @@ class NamedStrategy(Strategy, Protocol):
         ...
 
 
-STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {"random": RandomWalk, "pct": PCT}
+STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {
+    "random": RandomWalk,
+    "pct": PCT,
+    "pos": POS,
+    "urw": URW,
+    "surw": SURW,
+    "dfs": DFS,
+}

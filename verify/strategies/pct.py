@@ -9,7 +9,9 @@ Deviations, admitted: only steps with a choice are counted, so k is the number o
 bound holds for that k). In learning mode d is drawn for each execution and k is the largest number
 of choices seen so far, tasks join at a random priority, and a task that gives way (sleep, failed
 try, time-out) falls below all others every other time, so that a loop that polls cannot starve
-those it waits for; the bound is then nominal, and `worth` says so.
+those it waits for. An execution that has made twice as many choices as any before it (and
+`SLACK` more) goes on as an even random walk, which is fair: priorities that starve a loop's partner
+cannot keep it from its end. The bound is then nominal, and `worth` says so.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from verify.abc import T
 
 MAX_DEPTH = 10
+SLACK = 200  # choices beyond twice the known length, until priorities no longer count
 
 
 class PCT:
@@ -58,15 +61,17 @@ class PCT:
         self.changes: dict[int, int] = {}
         self.given_way: dict[int, int] = {}
         self.floor = 0.0
+        self.limit = 1 << 60  # plain mode keeps to the paper
 
     def new_execution(self) -> bool:
         """Draw priorities and change points."""
-        self.most_choices = max(self.most_choices, self.count)
+        self.most_choices = max(self.most_choices, min(self.count, self.limit))
         rng = self.rng
         self.count = 0
         self.floor = 0.0
         if not self.plain:
             self.choices = max(self.choices, self.most_choices)
+            self.limit = 2 * self.choices + SLACK
             self.depth = min(1 + int(rng.expovariate(0.4)), MAX_DEPTH)
         self.given_way = {}
         self.priorities = {}
@@ -81,6 +86,8 @@ class PCT:
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Run the enabled task of highest priority, lowered first if a change point falls on this step."""
         self.count += 1
+        if self.count > self.limit:
+            return enabled[int(self.rng.random() * len(enabled))]
         if not self.plain:
             self._demote_if_gave_way(current)
         best = self._highest(enabled)

@@ -1,0 +1,200 @@
+"""Depth-first search with iterative preemption bounding (Musuvathi, Qadeer, PLDI 2007).
+
+Executions with no preemption come first, then those with one, and so on, each exactly once: what is
+found first is found with the fewest preemptions. When no execution of a bound leaves an
+alternative that would cost one more, everything has been run.
+
+A choice is free where the task that ran cannot go on: any task that can take its next step may take
+over. It costs one where
+- a task that could go on is left (a preemption),
+- a timer fires although a task could go on without it,
+- a task has given way (sleep, failed try, time-out) and another than the next in turn goes on. In turn is free,
+  so a loop that polls lets everybody else run and ends where a fair schedule ends it.
+
+Deviations, admitted: the frontier keeps, for each execution of the bound before, its choices and how
+many alternatives each had, from which the next bound is made on the way (four bytes a choice); the
+paper's visited set of states is left out. Values that the program draws from more than `MOST_VALUES`
+are not enumerated (0 is taken), and the search then never says that it is complete. A step whose
+alternatives differ from those seen before it, under the same choices, stops the search.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from verify.abc import ScheduleMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from verify.abc import T
+
+    # An execution: choice, free alternatives and all alternatives at each step; where its own part
+    # begins.
+    Item = tuple[array[int], array[int], array[int], int]
+
+MOST_VALUES = 16
+
+
+class DFS:
+    """Every execution once, those with fewer preemptions first; up to `preemptions` if given."""
+
+    name = "dfs"
+
+    def __init__(self, seed: int = 0, *, preemptions: int | None = None) -> None:
+        self.seed = seed
+        self.most = preemptions
+        self.complete = True
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again: the program's scheduling points have changed."""
+        self.bound = 0
+        self.done = False
+        self.pruned = False
+        self.started = False
+        self.finished = [0]
+        self.forced: array[int] = array("H")
+        self.expected: tuple[array[int], array[int]] = (array("H"), array("H"))
+        self.path: array[int] = array("H")
+        self.free: array[int] = array("H")
+        self.all: array[int] = array("H")
+        self.root = 0
+        self.fresh: list[Item] = []
+        self.prefixes: Iterator[tuple[Item, int, int]] = iter(())
+        self.given_way: dict[int, int] = {}
+
+    def ended(self, choices: Sequence[int], *, news: bool, cut: bool) -> None:
+        """Note whether the execution went its way to the end, as every claim of completeness needs."""
+        del choices, news
+        if cut or len(self.path) < len(self.forced):
+            self.complete = False
+
+    # --- the tree
+
+    def new_execution(self) -> bool:
+        """Move on to the next execution; False when all within the bound have been run."""
+        if self.done:
+            return False
+        if self.started:
+            self._settle()
+            if not (self._next_free() or self._next_costly() or self._next_bound()):
+                self.done = True
+                return False
+        self.started = True
+        self.path, self.free, self.all = array("H"), array("H"), array("H")
+        self.given_way = {}
+        return True
+
+    def _settle(self) -> None:
+        """Keep what the execution that ended leaves for the next bound."""
+        self.finished[-1] += 1
+        begin = len(self.forced)
+        if any(a > f for f, a in zip(self.free[begin:], self.all[begin:], strict=True)):
+            if self.most is not None and self.bound >= self.most:
+                self.pruned = True
+            else:
+                self.fresh.append((self.path, self.free, self.all, begin))
+
+    def _next_free(self) -> bool:
+        """Take the deepest free alternative of the subtree that is being walked."""
+        path, free = self.path, self.free
+        for at in range(len(path) - 1, self.root - 1, -1):
+            if path[at] + 1 < free[at]:
+                self._force(path, at, path[at] + 1, free, self.all)
+                return True
+        return False
+
+    def _next_costly(self) -> bool:
+        """Take the next alternative of the frontier that costs one preemption more than the bound before."""
+        for (path, free, every, _), at, choice in self.prefixes:
+            self._force(path, at, choice, free, every)
+            self.root = at + 1
+            return True
+        return False
+
+    def _next_bound(self) -> bool:
+        if not self.fresh:
+            return False
+        self.prefixes = _costly(self.fresh)
+        self.fresh = []
+        self.bound += 1
+        self.finished.append(0)
+        return self._next_costly()
+
+    def _force(
+        self, path: array[int], at: int, choice: int, free: array[int], every: array[int]
+    ) -> None:
+        self.forced = path[:at]
+        self.forced.append(choice)
+        self.expected = (free[: at + 1], every[: at + 1])
+
+    # --- one step
+
+    def choose(self, enabled: Sequence[T], current: T) -> T:
+        """Take the forced choice, else the default."""
+        order, free = self._alternatives(enabled, current)
+        return order[self._take(free, len(order))]
+
+    def _alternatives(self, enabled: Sequence[T], current: T) -> tuple[list[T], int]:
+        """Return the enabled tasks, free ones first, and how many are free."""
+        yields = current.yields
+        gave_way = yields != self.given_way.get(current.index, 0)
+        if gave_way:
+            self.given_way[current.index] = yields
+            turn = [task for task in enabled if task.index > current.index]
+            turn += [task for task in enabled if task.index <= current.index]
+            turn.sort(key=lambda task: (task is current, not task.runnable))
+            return turn, 1
+        if current.runnable and not current.done:
+            return [current, *(task for task in enabled if task is not current)], 1
+        ready = [task for task in enabled if task.runnable]
+        if not ready:
+            return list(enabled), len(enabled)
+        return [*ready, *(task for task in enabled if not task.runnable)], len(ready)
+
+    def draw(self, bound: int) -> int:
+        """Go through all values below a small bound; else take 0, and claim nothing."""
+        if bound > MOST_VALUES:
+            self.complete = False
+            return 0
+        return self._take(bound, bound)
+
+    def _take(self, free: int, every: int) -> int:
+        at = len(self.path)
+        choice = 0
+        if at < len(self.forced):
+            choice = self.forced[at]
+            if self.expected[0][at] != free or self.expected[1][at] != every:
+                raise ScheduleMismatchError(
+                    f"choice {at} has {every} alternatives, {free} of them free, and had "
+                    f"{self.expected[1][at]}, {self.expected[0][at]} of them free, after the same choices before"
+                )
+        self.path.append(choice)
+        self.free.append(free)
+        self.all.append(every)
+        return choice
+
+    def worth(self, executions: int) -> str:
+        """Say which bound was finished."""
+        counts = ", ".join(f"{count:,} with {cost}" for cost, count in enumerate(self.finished))
+        if self.done and self.complete and not self.pruned:
+            return f"every schedule was run, at these scheduling points ({counts} preemptions)"
+        finished = self.bound if self.done else self.bound - 1
+        said = (
+            "not all schedules without a preemption were run" if finished < 0 else
+            f"every schedule with at most {finished} preemptions was run, and not all with more"
+        )  # fmt: skip
+        if not self.complete:
+            said = f"{said}; left out: values the program draws, or what lies beyond the step bound"
+        return f"depth first, {executions:,} executions: {said} ({counts} preemptions)"
+
+
+def _costly(items: Sequence[Item]) -> Iterator[tuple[Item, int, int]]:
+    """Yield each alternative of `items` that costs one."""
+    for item in items:
+        _, free, every, begin = item
+        for at in range(begin, len(free)):
+            for choice in range(free[at], every[at]):
+                yield item, at, choice
