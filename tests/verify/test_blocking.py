@@ -68,7 +68,7 @@ def test_named_and_ended(backend: str, pipe: tuple[int, int]) -> None:
     assert "os.read(pipe[0], 1)" in state.diverged
     assert "no verdict on the program" in state.diverged
     assert "put a fake in their place" in state.diverged
-    assert _real.monotonic() - before < 10
+    assert _real.monotonic() - before < 40
 
 
 @both

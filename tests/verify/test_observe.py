@@ -19,6 +19,7 @@ from tests.verify.observing import Things, blocked, label, lines, named, until, 
 from verify.observe import layout
 from verify.observe.flight import read
 from verify.observe.install import note
+from verify.observe.recorder import local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,3 +381,48 @@ def test_notes(flight: Path) -> None:
     note("phase", "active")
     note("seed", "7")
     assert {"phase": "active", "seed": "7"}.items() <= read(flight).notes.items()
+
+
+def test_counts_beyond_an_entry(flight: Path) -> None:
+    """A thread that goes on for days makes more operations than an entry's field can count: no error, no lock kept."""
+    lock, again = threading.Lock(), threading.RLock()
+    taken: list[bool] = []
+
+    def work() -> None:
+        local.me.ops = (1 << 32) - 1
+        for each in (lock, again):
+            with each:
+                pass
+            taken.append(each.acquire(blocking=False))
+            each.release()
+
+    thread = threading.Thread(target=work, name="long")
+    thread.start()
+    thread.join()
+
+    long = named(read(flight), "long")
+    assert [True, True] == taken
+    assert long is not None
+    assert (1 << 32) < long.operations
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: queue.Queue(-1),
+        lambda: queue.Queue(1 << 70),
+        lambda: threading.Semaphore(1 << 70),
+        lambda: threading.BoundedSemaphore(1 << 70),
+    ],
+    ids=["endless queue", "huge queue", "semaphore", "bounded semaphore"],
+)
+def test_limits_beyond_the_record(flight: Path, make: Callable[[], object]) -> None:
+    """A number that the record has no room for does not disturb the program."""
+    made = make()
+    if isinstance(made, queue.Queue):
+        made.put(1)
+        assert 1 == made.get()
+    else:
+        assert isinstance(made, threading.Semaphore)
+        with made:
+            pass

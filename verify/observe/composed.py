@@ -97,7 +97,7 @@ def _lock_of(attributes: dict[str, object], name: str = "_cond") -> object:
 def _number(name: str) -> Callable[[dict[str, object]], int]:
     def look(attributes: dict[str, object]) -> int:
         value = attributes.get(name)
-        return int(value) if isinstance(value, int) and value >= 0 else NONE
+        return int(value) if isinstance(value, int) and 0 <= value < NONE else NONE
 
     return look
 

@@ -27,7 +27,7 @@ from verify.observe.layout import (
     OP,
     RING_AT,
 )
-from verify.observe.recorder import ENTRY_SIZE, SCRATCH_HOLD, Me, enter, local, recorder
+from verify.observe.recorder import ENTRY_SIZE, SCRATCH_HOLD, WORD, Me, enter, local, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,7 +211,7 @@ class Lock(Traced):
             seq = me.next()
             _pack_entry(
                 me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, now, me.slot, _ACQUIRE, 0, 0,
-                self.number, stack, ops,
+                self.number & WORD, stack, ops & WORD,
             )  # fmt: skip
             if not ops & 63:
                 me.count()
@@ -252,7 +252,7 @@ class Lock(Traced):
         seq = me.next()
         _pack_entry(
             me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, _RELEASE, 0, 0,
-            self.number, _stacks.get(key) or recorder.site(frame), ops,
+            self.number & WORD, _stacks.get(key) or recorder.site(frame), ops & WORD,
         )  # fmt: skip
         if not ops & 63:
             me.count()
@@ -349,7 +349,7 @@ def _entry(me: Me, operation: int, thing: int, stack: int) -> None:
     seq = me.next()
     _pack_entry(
         me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, operation, 0, 0,
-        thing, stack, ops,
+        thing & WORD, stack, ops & WORD,
     )  # fmt: skip
     if not ops & 63:
         me.count()

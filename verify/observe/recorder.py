@@ -60,6 +60,8 @@ SCRATCH_HOLD = THREADS_AT + HOLDS_AT
 MOST_FLIGHTS = 64
 """Files in a directory above which those of processes that are gone are taken away."""
 ENTRY_SIZE = ENTRY.size
+WORD = 0xFFFFFFFF
+"""What an entry keeps of counts and numbers: they go on for as long as the program does, its fields do not grow."""
 _PACK_ENTRY = ENTRY.pack_into
 _PACK_WAIT = WAIT.pack_into
 
@@ -110,7 +112,7 @@ class Me:
         now = monotonic_ns()
         _PACK_ENTRY(
             self.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, now, self.slot, operation, result, 0,
-            thing & 0xFFFFFFFF, stack, ops & 0xFFFFFFFF,
+            thing & WORD, stack, ops & WORD,
         )  # fmt: skip
         if not ops & 63:
             self.count()
@@ -411,11 +413,14 @@ def object_at(place: int) -> int:
 
 def _prune(directory: Path) -> None:
     """Make room: of more than `MOST_FLIGHTS` files, take away those of processes that are gone, oldest first."""
-    files = [
-        (entry.stat().st_mtime, entry.name)
-        for entry in os.scandir(directory)
-        if entry.name.endswith(layout.SUFFIX)
-    ]
+    files: list[tuple[float, str]] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(layout.SUFFIX):
+                with suppress(
+                    OSError
+                ):  # 1. We list it. 2. Its process ends, and takes it away. 3. We look.
+                    files.append((entry.stat().st_mtime, entry.name))
     if len(files) <= MOST_FLIGHTS:
         return
     for _, name in sorted(files)[:-MOST_FLIGHTS]:
