@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.hang.text import brief
 from stress.jobs import folder as folders
 from stress.jobs import noise, recording, runs
 from stress.jobs.outcome import JobResult, Problem
@@ -134,8 +135,7 @@ class _Run:
         hang = self.judge.found.get(ended.pid)
         if ended.fate is not Fate.HUNG or ended.resumed or hang is None:
             return ended.message, ()
-        report = hang.report
-        return f"{report.verdict}: {report.cause}", tuple(path.name for path in hang.written.files)
+        return brief(hang.report), tuple(path.name for path in hang.written.files)
 
     def _problem(self, ended: Ended, target: str, where: str) -> Problem:
         again = self.settings.again(ended.task)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.hang.text import brief
 from stress.migration import series
 from stress.watchdog import processes
 from stress.watchdog.sidecar import Watchdog
@@ -181,7 +182,7 @@ def _ended(job: Job, code: int, printed: Path, path: Path, hang: Hang | None) ->
     with contextlib.suppress(series.SeriesError):
         samples = tuple(series.load(path))
     if hang is not None:
-        cause = "; ".join((f"{hang.report.verdict}: {hang.report.cause}", *hang.report.details))
+        cause = "; ".join((brief(hang.report), *hang.report.details))
         text = hang.written.of(".txt")
         return Run(job, "hung", samples, report=str(text or ""), cause=cause)
     try:
