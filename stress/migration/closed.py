@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     import socket
 
 
-def stop_handshake(design: str = "thread", vcpus: int = 2) -> None:
-    """The migration stops the guest while the user stops it, too; both get through, and nothing runs meanwhile."""
+def stop_handshake(design: str = "thread", vcpus: int = 2, close: int = 0) -> None:
+    """The migration stops the guest while the user stops it, too; both get through, and nothing runs meanwhile.
+
+    With `close` 1 a check ends the machine's threads, too, as a run on real threads does: an iothread that never
+    comes back from a stop then shows.
+    """
     bench = Bench(design, vcpus, pages=max(1, vcpus), writes=1)
     machine = bench.source
     step = _prepared(bench)
@@ -46,7 +50,7 @@ def stop_handshake(design: str = "thread", vcpus: int = 2) -> None:
     if not machine.running:
         machine.start()
     bench.await_guest()
-    bench.end()
+    bench.end(also_controlled=bool(close))
 
 
 def harvest_against_write(design: str = "thread", vcpus: int = 1, pages: int = 3) -> None:
