@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from verify.observe import launch
 from verify.observe.install import note
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stress.jobs.noise import Noise
+
+
+BEGAN: Final = "run began (ns)"
+"""The note that says when the last run began, on the recording's clock: what is older belongs to other runs."""
 
 
 def environment(base: dict[str, str], flights: Path, slot: int) -> dict[str, str]:
@@ -35,6 +40,7 @@ def begin(seed: int, noise: Noise, target: str) -> None:
         return
     note("seed", str(seed))
     note("target", target)
+    note(BEGAN, str(time.monotonic_ns()))
     delays = Delays(seed, noise.delays, switch_interval_s=noise.switch_interval or None)
     if noise.delays or noise.switch_interval:
         os.environ[launch.NOISE] = delays.text()

@@ -22,7 +22,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stress.hang import certain, diagnose
+from stress.hang import certain, diagnose, sources
 from stress.hang.text import brief
 from stress.watchdog import ending, looking, processes, writing
 from stress.watchdog.counter import EXIT_HANG
@@ -275,6 +275,8 @@ class Watchdog:
         words = words or {}
         dumped = tuple(_with_words(dump, words, names) for dump in dumped)
         attached = {"processes": looking.describe(sight)}
+        if texts := sources.digests(sight.snapshots):
+            attached[sources.TITLE] = texts
         for pid, text in words.items():
             title = f"faulthandler's dump of process {pid}, just before it was killed"
             attached[title] = faults.named(text, names.get(pid, {}))
