@@ -177,7 +177,7 @@ def explore(
         state.seconds = _real.perf_counter() - start
         state.granularity = session.watch.granularity.text
         for group in state.groups.values():
-            _record(session, group, strategy)
+            confirm(session, group, strategy)
     if builds == RUNNING:
         state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
@@ -199,7 +199,7 @@ def _run(
 ) -> Outcome:
     outcome = session.run(strategy, watching)
     if outcome.abort is not None:
-        state.diverged = _why(outcome.abort)
+        state.diverged = why_not(outcome.abort)
     return outcome
 
 
@@ -214,7 +214,8 @@ def _run_twice(
     return outcome
 
 
-def _why(abort: BaseException, kind: str = "") -> str:
+def why_not(abort: BaseException, kind: str = "") -> str:
+    """Say what ended an execution that is neither a pass nor a find."""
     if isinstance(abort, Blocked):
         return str(abort)
     return f"{kind or type(abort).__name__}: {abort}"
@@ -245,7 +246,8 @@ def _count(
         group.count += 1
 
 
-def _record(session: Session, group: Group, strategy: NamedStrategy) -> None:
+def confirm(session: Session, group: Group, strategy: NamedStrategy) -> None:
+    """Run the group's schedule again with every listener on, and on OS threads: fills in trace, token and doubts."""
     group.build, group.choices = judge(
         session, group.finding, group.choices, group.granularity, group.first
     )
@@ -378,7 +380,7 @@ class Replayer:
 
     def _judge(self, check: _StepCheck, outcome: Outcome) -> str:
         if outcome.abort is not None:
-            return _why(outcome.abort, "divergence")
+            return why_not(outcome.abort, "divergence")
         if check.at != self.token.steps:
             return f"divergence: the run ended after {check.at} steps, the recorded one after {self.token.steps}"
         if check.digest.digest() != self.token.final:
