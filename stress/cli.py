@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from stress import hunt, migrate
 from stress.jobs import command as stress_command
 from stress.migration import guestperf, vinod
+from stress.reproduce import command as reproduce
 from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Commands = dict[str, Callable[[argparse.Namespace], int]]
 
 INTERNAL = 3
-CONTROLLED = frozenset({"explore", "replay", "hunt"})
+CONTROLLED = frozenset({"explore", "replay", "reproduce", "hunt"})
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -46,6 +47,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     vinod.add_parser(commands)
     watch.add_parser(commands)
     stress_command.add_parser(commands)
+    reproduce.add_parser(commands)
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
@@ -56,6 +58,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "vinod-2012": vinod.run,
         "watch": watch.run,
         "stress": stress_command.run,
+        "reproduce": reproduce.run,
     }
     return parser, table
 
