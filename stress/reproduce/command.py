@@ -17,6 +17,7 @@ from typing import Final
 from stress.reproduce import evidence as evidences
 from stress.reproduce import target as targets
 from stress.reproduce.text import told
+from stress.watchdog.writing import unusable
 from traces import store
 from traces.errors import InputError
 from verify import program as programs
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     """Run `stage3 reproduce` with parsed arguments; return the exit code."""
     here = Path.cwd()
     try:
+        _check_output(args.output)
         evidence = evidences.of(evidences.read(args.hang), str(args.hang))
         if evidence.report.verdict not in CAUSES:
             return _beyond(evidence.report.verdict)
@@ -106,6 +108,11 @@ def run(args: argparse.Namespace) -> int:
         return refuse("reproduce", error)
     sys.stdout.write(told(state, evidence, chosen, changed, file))
     return FOUND if traced and not state.doubt else INCONCLUSIVE
+
+
+def _check_output(directory: Path) -> None:
+    if why := unusable(directory):
+        raise UsageError(f"--output {directory}: {why}; name another directory")
 
 
 def _beyond(verdict: str) -> int:

@@ -56,10 +56,9 @@ class Evidence:
 def read(path: Path) -> HangReport:
     """Return the report in a file; raise `HangError` naming the file for anything else."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
+            raise HangError(str(path), "is no regular file", "give a hang-PID.json")
         with path.open("rb") as file:
-            mode = path.stat().st_mode
-            if not stat.S_ISREG(mode):
-                raise HangError(str(path), "is no regular file", "give a hang-PID.json")
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
