@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         type=positive,
         help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
     )
-    parser.add_argument("--seconds", type=float, help="stop after S seconds")
+    parser.add_argument("--seconds", type=seconds, help="stop after S seconds")
     parser.add_argument("--seed", type=int, help="default 0")
     parser.add_argument(
         "--pct",
@@ -131,6 +132,17 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:12]) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+    return value
 
 
 def pct_bounds(text: str) -> tuple[int, int, int]:

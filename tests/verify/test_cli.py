@@ -127,6 +127,16 @@ def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixtur
     assert "" == streams.out
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
+def test_bad_seconds(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time that a search could not end after is refused."""
+    with pytest.raises(SystemExit) as caught:
+        main(["explore", BANK, f"--seconds={value}"])
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (2, True) == (caught.value.code, f"--seconds: {value!r} is not a number" in last)
+
+
 def test_token_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A token is refused by a program whose text is another."""
     group = explore_bank(tmp_path, capsys)
