@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from stress import hunt
+from stress import hunt, hunt_jobs
 from stress.hunt_jobs import Find, Job, Result, replay_file, run
 from traces import store
 from verify.explore import Verdict
@@ -63,7 +64,9 @@ def test_job_and_replay(tmp_path: Path) -> None:
 
     assert outcome.finds
     assert {Path(each.file) for each in outcome.finds} == set(store.list_files(tmp_path))
-    assert [(3, "")] * len(outcome.finds) == [replay_file(each.file, 3) for each in outcome.finds]
+    files = [each.file for each in outcome.finds]
+    assert [(3, "")] * len(files) == [replay_file(file, 3) for file in files]
+    assert [[(2, ""), (1, "")]] == hunt_jobs.replay_all(files[:1], (2, 1))
 
 
 @pytest.mark.slow
@@ -78,7 +81,10 @@ def test_small_hunt(
     monkeypatch.setattr(hunt, "VCPU_EXECUTIONS", 20)
     monkeypatch.setattr(hunt, "REPLAYS", (3,))
 
-    code = hunt.run(Namespace(seed=1, output=tmp_path))
+    # One pool for all of it: half of the time would go into starting processes.
+    with hunt_jobs._pool() as pool:
+        monkeypatch.setattr(hunt_jobs, "_pool", lambda **_: nullcontext(pool))
+        code = hunt.run(Namespace(seed=1, output=tmp_path))
     out = capsys.readouterr().out
 
     assert out.endswith("Everything came out as claimed.\n")
