@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import power
-from bench.programs import ALWAYS, BY_NAME, FAULT, PROGRAMS, SOUND
+from bench.programs import ALWAYS, BY_NAME, FAULT, PROGRAMS, SOUND, Entry
 from verify import RandomWalk, explore
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def job(seed: int, algorithm: str = "pos") -> power.Job:
     [e for e in PROGRAMS if e.kind == ALWAYS and e.name != "spin_never"],
     ids=lambda e: e.name,
 )
-def test_always_fails(entry: power.Entry) -> None:
+def test_always_fails(entry: Entry) -> None:
     """A program that is said to fail under every schedule does."""
     state = explore(entry.program, RandomWalk(1), executions=12)
 

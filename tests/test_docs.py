@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import pytest
 from stress.cli import main
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _pytest.mark.structures import ParameterSet
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +39,16 @@ def shown_in(printed: list[str], shown: list[str]) -> str:
         if not any(re.fullmatch(pattern, candidate) for candidate in rest):
             return line
     return ""
+
+
+@pytest.fixture(autouse=True)
+def _forget_examples() -> Iterator[None]:
+    """Leave no example imported: what is imported of its package belongs to a program's text."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("examples."):
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize(("page", "body"), blocks("python"))

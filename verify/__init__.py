@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from verify.explore import Exploration, Verdict, explore, replay
     from verify.observe.install import note
     from verify.program import Program, load, scenario
-    from verify.strategies import DFS, PCT, POS, SURW, URW, RandomWalk
+    from verify.strategies import DFS, PCT, POS, SURW, URW, Portfolio, RandomWalk
 
 __all__ = [
     "DFS",
@@ -50,6 +50,7 @@ __all__ = [
     "Finding",
     "ForeignBuild",
     "InvariantError",
+    "Portfolio",
     "Program",
     "RandomWalk",
     "Settings",
@@ -80,7 +81,7 @@ _HOMES = {
     "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
     "program": "Program load scenario",
-    "strategies": "DFS PCT POS SURW URW RandomWalk",
+    "strategies": "DFS PCT POS SURW URW Portfolio RandomWalk",
 }
 _HOME = {name: f"verify.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -19,7 +19,7 @@ from traces import token as tokens
 from traces.text import show
 from verify import granularity as granularities
 from verify import program as programs
-from verify import report
+from verify import registry, report
 from verify._real import perf_counter
 from verify.abc import CheckFailed, CheckInconclusive, ForeignBuild, UsageError
 from verify.builds import ANY, CHOICES
@@ -29,7 +29,6 @@ from verify.explore import replay as run_again
 from verify.leaving import LeftTheTest, passing_on
 from verify.runtime import current
 from verify.runtime.carriers import BACKENDS, GREENLETS
-from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +54,7 @@ class Plan:
 
     executions: int | None = None
     seconds: float | None = None
-    strategy: str = "random"
+    strategy: str = registry.DEFAULT
     seed: int = 0
     backend: str = GREENLETS
     granularity: str | None = None
@@ -65,9 +64,7 @@ class Plan:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
             if value is not None and (isinstance(value, bool) or not value > 0):
                 raise UsageError(f"{name} is {value!r}; give a number above zero")
-        if self.strategy not in STRATEGIES:
-            known = ", ".join(sorted(STRATEGIES))
-            raise UsageError(f"no strategy {self.strategy!r}; there are: {known}")
+        registry.check(self.strategy)
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}; there are: {', '.join(BACKENDS)}")
         if self.builds not in CHOICES:
@@ -77,7 +74,7 @@ class Plan:
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
-        return STRATEGIES[self.strategy](self.seed)
+        return registry.make(self.strategy, self.seed)
 
     @property
     def budget(self) -> int | None:
@@ -92,7 +89,7 @@ def check(
     *,
     executions: int | None = None,
     seconds: float | None = None,
-    strategy: str = "random",
+    strategy: str = registry.DEFAULT,
     seed: int = 0,
     packages: Sequence[str] = (),
     granularity: str | None = None,
@@ -103,6 +100,7 @@ def check(
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
+    `strategy` is a name (`verify.registry`) or `module:Class`.
     The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given).
     `packages` are names of packages that are also under test: their loops are counted, and a
     schedule recorded on one text of them is refused by another. `granularity` says where scheduling
@@ -123,7 +121,7 @@ def interleavings(
     *,
     executions: int | None = None,
     seconds: float | None = None,
-    strategy: str = "random",
+    strategy: str = registry.DEFAULT,
     seed: int = 0,
     packages: Sequence[str] = (),
     granularity: str | None = None,

@@ -21,14 +21,14 @@ from traces import token as tokens
 from traces.errors import InputError
 from traces.text import plain, show
 from verify import program as programs
-from verify import report
+from verify import registry, report
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
 from verify.config import Config, find
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS, GREENLETS
-from verify.strategies import PCT, STRATEGIES
+from verify.strategies import DFS, PCT, STRATEGIES
 
 if TYPE_CHECKING:
     from traces.schema import Trace
@@ -56,7 +56,17 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="a function without parameters, or ?name=value after it",
     )
-    parser.add_argument("--strategy", choices=sorted(STRATEGIES), help="default random")
+    parser.add_argument(
+        "--strategy",
+        metavar="NAME | MODULE:CLASS",
+        help=f"one of {', '.join(STRATEGIES)} (default {registry.DEFAULT}), or one of your own",
+    )
+    parser.add_argument(
+        "--preemptions",
+        type=natural,
+        metavar="N",
+        help="the bound of --strategy dfs: all schedules with at most N preemptions",
+    )
     parser.add_argument(
         "--executions",
         type=positive,
@@ -145,6 +155,11 @@ def seconds(text: str) -> float:
     return value
 
 
+def natural(text: str) -> int:
+    """Return a whole number, zero included."""
+    return 0 if text == "0" else positive(text)
+
+
 def pct_bounds(text: str) -> tuple[int, int, int]:
     """Return PCT's n, k and d."""
     parts = text.split(",")
@@ -199,7 +214,7 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     if args.executions is None and args.seconds is None:
         args.executions, args.seconds = defaults.executions, defaults.seconds
     if args.strategy is None:
-        args.strategy = defaults.strategy or "random"
+        args.strategy = defaults.strategy or registry.DEFAULT
     if args.seed is None:
         args.seed = defaults.seed or 0
     args.backend = args.backend or defaults.backend or GREENLETS
@@ -214,7 +229,11 @@ def _strategy(args: argparse.Namespace) -> NamedStrategy:
             raise UsageError("--pct sets PCT's plain mode; say --strategy pct with it")
         n, k, d = args.pct
         return PCT(args.seed, tasks=n, choices=k, depth=d)
-    return STRATEGIES[args.strategy](args.seed)
+    if args.preemptions is not None:
+        if args.strategy != "dfs":
+            raise UsageError("--preemptions bounds depth-first search; say --strategy dfs with it")
+        return DFS(args.seed, preemptions=args.preemptions)
+    return registry.make(args.strategy, args.seed)
 
 
 def _give_up(text: str) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verify import registry
 from verify.abc import UsageError
 from verify.builds import CHOICES
 from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS
-from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +39,7 @@ class Config:
     output: Path | None = None
     backend: str | None = None
     builds: str | None = None
+    strategies: tuple[str, ...] = ()
 
 
 def _executions(value: object) -> int | None:
@@ -50,7 +51,24 @@ def _seconds(value: object) -> float | None:
 
 
 def _strategy(value: object) -> str | None:
-    return value if isinstance(value, str) and value in STRATEGIES else None
+    if not isinstance(value, str):
+        return None
+    try:
+        registry.check(value)
+    except UsageError:
+        return None
+    return value
+
+
+def _strategies(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(spec, str) for spec in value):
+        return None
+    try:
+        for spec in value:
+            registry.add(spec)
+    except UsageError:
+        return None
+    return tuple(value)
 
 
 def _seed(value: object) -> int | None:
@@ -87,7 +105,8 @@ def _output(value: object) -> Path | None:
 _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "executions": (_executions, "a whole number above zero"),
     "seconds": (_seconds, "a number above zero"),
-    "strategy": (_strategy, "one of " + ", ".join(f'"{name}"' for name in sorted(STRATEGIES))),
+    "strategies": (_strategies, 'a list of classes, like ["mypackage.search:Backwards"]'),
+    "strategy": (_strategy, 'the name of a strategy (stage3 explore --help), or "module:Class"'),
     "seed": (_seed, "a whole number"),
     "granularity": (_granularity, "one of " + ", ".join(f'"{name}"' for name in MODES)),
     "packages": (_packages, 'a list of package names, like ["bank"]'),
@@ -131,7 +150,8 @@ def load(file: Path) -> Config:
 def parse(table: Mapping[str, object], where: str) -> Config:
     """Return the defaults in `table`; `where` is what an error calls the place it stands in."""
     values: dict[str, object] = {}
-    for key, value in table.items():
+    # What `strategies` makes known, `strategy` may name.
+    for key, value in sorted(table.items(), key=lambda item: item[0] != "strategies"):
         if key not in _KEYS:
             raise UsageError(f"{where} has no key {key!r}; it has: {', '.join(_KEYS)}")
         take, wanted = _KEYS[key]

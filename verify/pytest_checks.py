@@ -20,6 +20,7 @@ from traces import store
 from traces.text import replay_line
 from verify import config as files
 from verify import program as programs
+from verify import registry
 from verify.abc import UsageError
 from verify.builds import ANY
 from verify.check import Plan, conduct, hash_seed_is_random
@@ -77,7 +78,7 @@ def plan_of(item: pytest.Function) -> Plan:
         (None, None),
     )
     seeds = [value for value in (seed, mark.seed, file.seed) if value is not None]
-    strategy = mark.strategy or file.strategy or "random"
+    strategy = mark.strategy or file.strategy or registry.DEFAULT
     backend = mark.backend or file.backend or GREENLETS
     granularity = mark.granularity or file.granularity
     builds = mark.builds or file.builds or ANY

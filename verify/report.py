@@ -38,6 +38,8 @@ def summary(state: Exploration) -> str:
     if state.notes:
         lines.append("  noted on the way (no execution ends with these):")
         lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]
+    if state.exhausted:
+        lines.append(f"  {state.worth}")
     if state.verdict is Verdict.NOT_FOUND:
         lines.append("  the budget is spent; that is no proof. " + state.worth)
     return "\n".join(lines)

@@ -106,7 +106,7 @@ def test_same_seed_same_find() -> None:
         ({"executions": 0}, "executions is 0"),
         ({"executions": True}, "executions is True"),
         ({"seconds": -1.0}, "seconds is -1.0"),
-        ({"strategy": "luck"}, "no strategy 'luck'; there are: dfs, pct, pos"),
+        ({"strategy": "luck"}, "no strategy 'luck'; there are: dfs, pct, portfolio, pos"),
         ({"granularity": "fine"}, "granularity 'fine' is not known; say one of sync, gil"),
         ({"packages": ["no.such"]}, "no package 'no.such'"),
     ],
@@ -151,7 +151,7 @@ def test_plain_attributes_by_default() -> None:
     state = verify.check(lost_between_accesses, executions=100, granularity="sync")
 
     assert failure_of(lost_between_accesses, replay=token).startswith("replayed: uncaught")
-    assert verify.Verdict.NOT_FOUND == state.verdict
+    assert verify.Verdict.EXHAUSTED == state.verdict
 
 
 def test_settings_say_the_granularity() -> None:

@@ -80,14 +80,17 @@ def test_nearest_file_above(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("execution = 5", "has no key 'execution'; it has: executions, seconds, strategy"),
+        (
+            "execution = 5",
+            "has no key 'execution'; it has: executions, seconds, strategies, strategy",
+        ),
         ("executions = 0", "executions is 0; give a whole number above zero"),
         ("executions = true", "executions is True; give a whole number above zero"),
         ('executions = "9"', "executions is '9'; give a whole number above zero"),
         ("seconds = nan", "seconds is nan; give a number above zero"),
         ("seconds = false", "seconds is False; give a number above zero"),
         ('backend = "fibres"', 'backend is \'fibres\'; give one of "greenlets", "threads"'),
-        ('strategy = "luck"', 'strategy is \'luck\'; give one of "dfs", "pct", "pos"'),
+        ('strategy = "luck"', "strategy is 'luck'; give the name of a strategy"),
         ("seed = 1.5", "seed is 1.5; give a whole number"),
         ('granularity = "fine"', 'granularity is \'fine\'; give one of "sync", "gil"'),
         ('packages = "bank"', "packages is 'bank'; give a list of package names"),

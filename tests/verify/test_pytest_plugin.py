@@ -235,8 +235,8 @@ def test_precedence(suite: Suite) -> None:
     given = text(suite.run("test_two.py", "--interleavings", "13", "--interleavings-seed", "7"))
 
     pattern = re.compile(r"^  (\d+) executions, .* strategy (\w+), seed (\d+)$", re.MULTILINE)
-    assert [("11", "random", "5"), ("12", "pct", "6")] == pattern.findall(plain)
-    assert [("13", "random", "7"), ("13", "pct", "7")] == pattern.findall(given)
+    assert [("11", "portfolio", "5"), ("12", "pct", "6")] == pattern.findall(plain)
+    assert [("13", "portfolio", "7"), ("13", "pct", "7")] == pattern.findall(given)
     assert list((suite.directory / "kept").iterdir())
     assert not (suite.directory / "stage3-out").exists()
 

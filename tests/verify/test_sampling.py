@@ -103,11 +103,10 @@ def test_polling_ends(strategy: type[POS | URW | SURW | PCT]) -> None:
 @pytest.mark.parametrize("strategy", SAMPLERS)
 def test_same_seed_same_search(strategy: type[POS | URW | SURW]) -> None:
     """A seed fixes the whole exploration."""
-    one, other, third = (explore(of(zoo.abba), strategy(seed), executions=60) for seed in (5, 5, 6))
+    one, other, third = (choices_of(strategy(seed), zoo.philosophers, 40) for seed in (5, 5, 6))
 
-    assert (one.steps, one.failing) == (other.steps, other.failing)
-    assert [g.choices for g in one.groups.values()] == [g.choices for g in other.groups.values()]
-    assert (one.steps, one.failing) != (third.steps, third.failing)
+    assert one == other
+    assert one != third
 
 
 def test_urw_is_uniform() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from verify.abc import Strategy
 from verify.strategies.dfs import DFS
 from verify.strategies.pct import PCT
+from verify.strategies.portfolio import Portfolio
 from verify.strategies.pos import POS
 from verify.strategies.random_walk import RandomWalk
 from verify.strategies.replay import Replay
@@ -28,6 +29,7 @@ __all__ = [
     "SURW",
     "URW",
     "NamedStrategy",
+    "Portfolio",
     "RandomWalk",
     "Replay",
 ]
@@ -52,6 +54,7 @@ class NamedStrategy(Strategy, Protocol):
 
 
 STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {
+    "portfolio": Portfolio,
     "random": RandomWalk,
     "pct": PCT,
     "pos": POS,

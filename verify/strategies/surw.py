@@ -48,6 +48,7 @@ class SURW:
         self.intended = -1
         self.held: set[int] = set()
         self.idle = 0
+        self.born = 0
         self.priorities: dict[int, float] = {}
         self.given_way: dict[int, int] = {}
 
@@ -60,7 +61,10 @@ class SURW:
         self.walking = self.random() < 0.5
         self.priorities = {}
         self.given_way = {}
-        self.satisfied()
+        self.intended = -1
+        self.idle = 0
+        self.born = 0
+        self.held.clear()
         return True
 
     def restart(self) -> None:
@@ -83,37 +87,53 @@ class SURW:
         """Pick by the inner scheduler among those that are not held back before an operation of interest."""
         demoted = self._demote(current)
         if not self.objects:
-            return self._inner(enabled, demoted)
-        held = self.held
-        if self.intended < 0:
-            self._intend(enabled)
+            return self._inner(list(enabled), demoted)
+        if enabled[-1].index >= self.born:
+            self._greet(enabled)
         self.idle += 1
-        if self.idle > self.profile.length:
-            self.satisfied()
+        if self.intended < 0 or self.idle > self.profile.length:
             self._intend(enabled)
         while True:
-            free = [task for task in enabled if task.index not in held] if held else enabled
-            if not free:
-                # The intended task is blocked or has ended: another one that can go on.
-                self.satisfied()
-                self._intend(enabled)
-                continue
-            task = self._inner(free, demoted)
-            if task.index == self.intended or not self._interesting(task):
-                return task
-            held.add(task.index)
+            held = self.held
+            free = [task for task in enabled if task.index not in held]
+            while free:
+                task = self._inner(free, demoted)
+                if task.index == self.intended or not self._interesting(task):
+                    return task
+                held.add(task.index)
+                free.remove(task)
+            # The intended task is blocked or has ended: another one that can go on.
+            self._intend(enabled)
+
+    def _greet(self, enabled: Sequence[T]) -> None:
+        """Let new tasks take their share from their parents, and the intention in the same proportion."""
+        weights = self.weights
+        for task in enabled:
+            if task.index >= self.born:
+                parent = weights.parent_of(task)
+                before = weights.left.get(parent, 0.0)
+                own = weights.of(task)
+                if parent == self.intended and self.random() * before < own:
+                    self.intended = task.index
+        self.born = enabled[-1].index + 1
 
     def _interesting(self, task: TaskView) -> bool:
         return key_of(task.target) in self.objects and task.op not in APART
 
     def _intend(self, enabled: Sequence[T]) -> None:
-        self.intended = draw_by(enabled, self.weights, self.random()).index
+        """Draw who performs the next operation of interest, by what each has left of them."""
+        left = self.weights.left
+        for task in enabled:
+            if not left.get(task.index) and self._interesting(task):
+                left[task.index] = 1.0  # more than was profiled
+        ready = [task for task in enabled if left.get(task.index)]
+        self.intended = draw_by(ready or enabled, self.weights, self.random()).index
+        self.held.discard(self.intended)
+        self.idle = 0
 
     def satisfied(self) -> None:
-        """Let everybody go and draw a new task before the next step."""
+        """Draw a new task before the next step. Who is held stays so until it is drawn: it has not moved."""
         self.intended = -1
-        self.idle = 0
-        self.held.clear()
 
     def _inner(self, tasks: Sequence[T], demoted: int) -> T:
         if self.walking:
@@ -207,6 +227,7 @@ class Profile(Detector):
         """Count one operation; if it was of interest its task has one less left."""
         del execution
         self.steps += 1
+        self.walk.held.discard(task.index)
         if op in APART or op == "Thread.join":
             return
         key = key_of(target)

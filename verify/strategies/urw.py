@@ -75,9 +75,11 @@ class URW:
 
 def draw_by(enabled: Sequence[T], weights: Weights, point: float) -> T:
     """Return the task on which `point`, from [0, 1), falls when each gets a share by what it has left."""
-    shares = [max(weights.of(task), 1.0) for task in enabled]
-    # A child seen for the first time has taken its share from its parent: ask again.
-    shares = [max(weights.of(task), 1.0) for task in enabled]
+    left = weights.left
+    for task in enabled:
+        if task.index not in left:
+            weights.of(task)
+    shares = [left[task.index] or 1.0 for task in enabled]
     rest = point * sum(shares)
     for task, share in zip(enabled, shares, strict=True):
         rest -= share

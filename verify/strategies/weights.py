@@ -50,13 +50,17 @@ class Weights:
         left = self.left.get(task.index)
         return self._join(task) if left is None else left
 
+    def parent_of(self, task: TaskView) -> int:
+        """Return the index of the task that made `task`, -1 if it has not been seen."""
+        return self.paths.get(task.path.rpartition("/")[0], -1)
+
     def _join(self, task: TaskView) -> float:
         path = task.path
         self.paths[path] = task.index
         own = self.trees.get(path, 0.0)
         self.left[task.index] = own
-        parent = self.paths.get(path.rpartition("/")[0])
-        if parent is not None:
+        parent = self.parent_of(task)
+        if parent >= 0:
             self.left[parent] = max(self.left[parent] - own, 0.0)
         return own
 

@@ -1,0 +1,152 @@
+"""The portfolio: everybody gets a turn, what pays gets more, and a seed fixes it all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.programs import BY_NAME, locked
+from traces import token as tokens
+from verify import Portfolio, Verdict, explore, replay
+from verify.program import of
+
+from . import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.abc import T
+
+
+class First:
+    """Takes the first enabled task; after `most` executions it has nothing left."""
+
+    def __init__(self, most: int = 1 << 30) -> None:
+        self.most = most
+
+    def new_execution(self) -> bool:
+        """Count down."""
+        self.most -= 1
+        return self.most >= 0
+
+    def choose(self, enabled: Sequence[T], current: T) -> T:
+        """Take the first."""
+        return enabled[0]
+
+    def draw(self, bound: int) -> int:
+        """Take the least."""
+        return 0
+
+
+def runs_of(portfolio: Portfolio, executions: int, *, fresh: str = "") -> dict[str, int]:
+    """Return who ran how often, where only `fresh` (all if not given) runs schedules not seen before."""
+    for member in portfolio.members:
+        if not getattr(member.strategy, "done", False):
+            member.strategy = First()
+    for number in range(executions):
+        assert portfolio.new_execution()
+        new = not fresh or portfolio.member.name == fresh
+        portfolio.ended((number,) if new else (0,), news=False, cut=False)
+    return {member.name: member.runs for member in portfolio.members}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "account",
+        "bluetooth_driver",
+        "deadlock01",
+        "philosophers_3",
+        "reorder_5",
+        "stack",
+        "twostage",
+        "wronglock",
+    ],
+)
+def test_found(name: str) -> None:
+    """The planted bug is found, and its schedule runs into it again."""
+    program = BY_NAME[name].program
+
+    state = explore(program, Portfolio(1), executions=2000, first_only=True)
+
+    assert Verdict.FOUND == state.verdict
+    (group,) = state.groups.values()
+    (run,) = replay(program, tokens.decode(group.token))
+    assert ("", group.finding.key) == (run.difference, run.finding and run.finding.key)
+
+
+@pytest.mark.parametrize(
+    "name", ["bluetooth_fixed", "spin_good", "philosophers_try", "wronglock_fixed"]
+)
+def test_not_blamed(name: str) -> None:
+    """No schedule of a corrected program is reported."""
+    state = explore(BY_NAME[name].program, Portfolio(2), executions=60)
+
+    assert [] == [group.finding.message for group in state.groups.values()]
+
+
+def test_small_programs_are_exhausted() -> None:
+    """On a small program the others repeat themselves, depth-first search takes over and comes to its end."""
+    state = explore(of(locked.deadlock01_ordered), Portfolio(3), executions=1000)
+
+    assert Verdict.EXHAUSTED == state.verdict
+    assert state.worth.startswith("every schedule was run")
+
+
+def test_same_seed_same_search() -> None:
+    """A seed fixes the whole exploration."""
+    one, other, third = (
+        explore(of(zoo.philosophers), Portfolio(seed), executions=80) for seed in (5, 5, 6)
+    )
+
+    assert (one.steps, one.worth) == (other.steps, other.worth)
+    assert [g.choices for g in one.groups.values()] == [g.choices for g in other.groups.values()]
+    assert [g.choices for g in one.groups.values()] != [g.choices for g in third.groups.values()]
+
+
+def test_first_shares() -> None:
+    """While all pay alike, executions are dealt out by the first shares."""
+    assert {"urw": 64, "surw": 60, "pos": 30, "dfs": 20, "pct": 16, "random": 10} == runs_of(
+        Portfolio(0), 200
+    )
+
+
+def test_repeating_costs_shares() -> None:
+    """A member that alone runs what was not run before gets most of the budget, the others keep a little."""
+    runs = runs_of(Portfolio(0), 1000, fresh="dfs")
+
+    assert runs["dfs"] > 300
+    assert min(runs.values()) > 5
+
+
+def test_news_raises_shares() -> None:
+    """Who shows a kind of failure first gets more executions."""
+    portfolio = Portfolio(0)
+    portfolio.new_execution()
+    name = portfolio.member.name
+    portfolio.ended((1,), news=True, cut=False)
+
+    assert runs_of(portfolio, 200)[name] > 70
+
+
+def test_depth_first_that_left_something_out() -> None:
+    """Where depth-first search reached the step bound its end is no end: the others go on."""
+    portfolio = Portfolio(0)
+    portfolio.depth_first.complete = False
+    portfolio.depth_first.done = True
+
+    runs = runs_of(portfolio, 50)
+
+    assert "dfs" not in runs
+    assert 50 == sum(runs.values())
+
+
+def test_nobody_left() -> None:
+    """When no member has anything left the search ends, without a claim."""
+    portfolio = Portfolio(0)
+    for member in portfolio.members:
+        member.strategy = First(0)
+
+    assert not portfolio.new_execution()
+    assert not portfolio.complete

@@ -1,0 +1,128 @@
+"""A portfolio: several strategies share one budget, and what pays gets more of it.
+
+No strategy finds everything (compare the columns of `bench.power`). So executions are dealt out by
+shares that are fair at every moment: the member furthest behind its share goes next. The shares
+begin with what the benchmark programs teach, and change
+- with the part of a member's recent executions whose schedule had not been run before by anybody: on a
+  small program the random members soon repeat themselves, and depth-first search, which does not, takes over;
+- with each kind of failure that a member was the first to show.
+
+Nothing is drawn at random here, so a seed fixes the whole search. When depth-first search has run
+every schedule there is nothing left for anybody, and the search has exhausted the program.
+Deviation from multi-armed bandits, admitted: a member's share never falls below a tenth of what it began with,
+since before the first failure nothing tells which member will find it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from verify.strategies.dfs import DFS
+from verify.strategies.pct import PCT
+from verify.strategies.pos import POS
+from verify.strategies.random_walk import RandomWalk
+from verify.strategies.surw import SURW
+from verify.strategies.urw import URW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from verify.abc import Detector, Strategy, T
+
+LEAST = 0.1  # of its first share, which a member keeps
+MEMORY = 0.95  # how much of a member's novelty comes from before its last execution
+MOST_SCHEDULES = 200_000  # whose hashes are remembered
+MOST_BONUS = 3.0
+
+
+class Member:
+    """One strategy with its account."""
+
+    def __init__(self, name: str, strategy: Strategy, share: float) -> None:
+        self.strategy = strategy
+        self.name = name
+        self.share = share
+        self.credit = 0.0
+        self.novelty = 1.0
+        self.bonus = 1.0
+        self.runs = 0
+        self.listener: Detector | None = getattr(strategy, "listener", None)
+
+    @property
+    def weight(self) -> float:
+        """Its share as things stand."""
+        return self.share * max(self.novelty * self.bonus, LEAST)
+
+
+class Portfolio:
+    """Deals executions out to its members."""
+
+    name = "portfolio"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.depth_first = DFS(seed)
+        self.members = [
+            Member("urw", URW(seed), 0.32),
+            Member("surw", SURW(seed), 0.3),
+            Member("pos", POS(seed), 0.15),
+            Member("dfs", self.depth_first, 0.1),
+            Member("pct", PCT(seed), 0.08),
+            Member("random", RandomWalk(seed), 0.05),
+        ]
+        self.complete = True
+        self.seen: set[int] = set()
+        self._take(self.members[0])
+
+    def _take(self, member: Member) -> None:
+        # Bound here so that a choice costs what it costs the member alone.
+        self.member = member
+        self.listener = member.listener
+        self.choose: Callable[[Sequence[T], T], T] = member.strategy.choose
+        self.draw: Callable[[int], int] = member.strategy.draw
+
+    def new_execution(self) -> bool:
+        """Let the member go on that is furthest behind its share."""
+        while self.members:
+            for member in self.members:
+                member.credit += member.weight
+            member = max(self.members, key=lambda one: one.credit)
+            member.credit -= sum(one.weight for one in self.members)
+            if member.strategy.new_execution():
+                member.runs += 1
+                self._take(member)
+                return True
+            self.members.remove(member)
+            if member.strategy is self.depth_first and self.depth_first.complete:
+                return False
+        self.complete = False
+        return False
+
+    def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
+        """Settle the account of the member whose execution is over."""
+        member = self.member
+        if member.strategy is self.depth_first:
+            self.depth_first.ended(choices, news=news, cut=cut)
+        key = hash(choices)
+        new = key not in self.seen
+        if new and len(self.seen) < MOST_SCHEDULES:
+            self.seen.add(key)
+        member.novelty += (1.0 - MEMORY) * (new - member.novelty)
+        if news:
+            member.bonus = min(member.bonus + 0.5, MOST_BONUS)
+
+    def restart(self) -> None:
+        """Let the members that count or enumerate begin again: the program's scheduling points have changed."""
+        self.seen.clear()
+        for member in self.members:
+            member.novelty = 1.0
+            if (method := getattr(member.strategy, "restart", None)) is not None:
+                method()
+
+    def worth(self, executions: int) -> str:
+        """Say who ran how often, and what depth-first search can say."""
+        runs = ", ".join(f"{member.name} {member.runs:,}" for member in self.members)
+        searched = self.depth_first.worth(sum(self.depth_first.finished))
+        if self.depth_first.done and self.complete:
+            return searched
+        return f"{executions:,} executions ({runs}): no bound holds for a portfolio; {searched}"
