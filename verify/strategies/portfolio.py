@@ -63,10 +63,10 @@ class Portfolio:
         self.seed = seed
         self.depth_first = DFS(seed)
         self.members = [
-            Member("urw", URW(seed), 0.32),
-            Member("surw", SURW(seed), 0.3),
-            Member("pos", POS(seed), 0.15),
-            Member("dfs", self.depth_first, 0.1),
+            Member("surw", SURW(seed), 0.36),
+            Member("urw", URW(seed), 0.29),
+            Member("pos", POS(seed), 0.14),
+            Member("dfs", self.depth_first, 0.08),
             Member("pct", PCT(seed), 0.08),
             Member("random", RandomWalk(seed), 0.05),
         ]
