@@ -276,7 +276,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add("--shape", choices=SHAPES, help="a guest that does what this load does")
     add("--working-set", type=sized, default=0, help="bytes that its vCPUs write to (the shape's)")
-    add("--slow-vcpus", type=float, default=1.0, help="divide its vCPUs' speed (1)")
+    add("--slow-by", type=float, default=1.0, help="divide its vCPUs' speed (1)")
     add("--series", type=pathlib.Path, help="file of figures over time, a JSON object a line")
     add("--output", type=pathlib.Path, default=defaults.output, help="directory of a hang report")
     add("--json", action="store_true", help="print the result as one JSON object")
@@ -287,16 +287,16 @@ def _options(args: argparse.Namespace) -> MigrateOptions:
     options = MigrateOptions(**{name: getattr(args, name) for name in names})
     rate: int | None = args.dirty_rate
     if args.shape is None:
-        if args.working_set or args.slow_vcpus != 1:
+        if args.working_set or args.slow_by != 1:
             raise MigrateInputError(
-                "--working-set and --slow-vcpus are a load's; give --shape, too, or leave them out"
+                "--working-set and --slow-by are a load's; give --shape, too, or leave them out"
             )
         return options if rate is None else dataclasses.replace(options, dirty_rate=rate)
     if args.image is not None:
         raise MigrateInputError(
             f"--shape {args.shape} makes a guest of its own; leave out --shape or --image"
         )
-    load = Load(args.shape, args.ram, args.vcpus, args.working_set, rate or 0, args.slow_vcpus)
+    load = Load(args.shape, args.ram, args.vcpus, args.working_set, rate or 0, args.slow_by)
     return dataclasses.replace(options, load=load)
 
 

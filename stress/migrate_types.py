@@ -111,7 +111,7 @@ class MigrateOptions:
             ("vcpus", load.vcpus, 1, MAX_VCPUS),
             ("working-set", load.working_set, 0, load.ram),
             ("dirty-rate", load.rate, 0, 1 << 30),
-            ("slow-vcpus", load.slow, 1, 1 << 20),
+            ("slow-by", load.slow, 1, 1 << 20),
         ):
             if not (math.isfinite(value) and low <= value <= high):
                 raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")

@@ -61,7 +61,7 @@ class Job:
         """The command that runs it; it writes its figures to `into`."""
         given = {
             "shape": self.shape, "design": self.design, "ram": self.ram, "vcpus": self.vcpus,
-            "working-set": self.working_set, "dirty-rate": self.rate, "slow-vcpus": self.slow,
+            "working-set": self.working_set, "dirty-rate": self.rate, "slow-by": self.slow,
             "max-bandwidth": self.max_bandwidth, "downtime-limit": self.downtime_limit,
             "drain-limit": self.drain_limit, "time-limit": self.time_limit, "series": into,
             # The judge of progress is here: the run's own watchdog only ends what is left alone.

@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--max-bandwidth", type=sized, default=32 << 20, help="bytes/s (32M)")
     add("--downtime-limit", type=float, default=0.03, help="seconds (0.03)")
     add("--time-limit", type=float, default=60.0, help="seconds to converge (60)")
-    add("--slow-vcpus", type=float, default=1.0, help="divide the vCPUs' speed (1)")
+    add("--slow-by", type=float, default=1.0, help="divide the vCPUs' speed (1)")
     add(
         "--limit", type=float, default=10.0, help="seconds without progress that count as hung (10)"
     )
@@ -93,7 +93,7 @@ def _job(args: argparse.Namespace, shape: str, design: str) -> Job:
         design,
         args.ram,
         args.vcpus,
-        slow=args.slow_vcpus,
+        slow=args.slow_by,
         max_bandwidth=args.max_bandwidth,
         downtime_limit=args.downtime_limit,
         time_limit=args.time_limit,

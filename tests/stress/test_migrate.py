@@ -131,7 +131,7 @@ BAD = [
     (["--series", "/dev/null/x"], "--series /dev/null/x cannot be written"),
     (["--output", "pyproject.toml"], "--output pyproject.toml: pyproject.toml is no directory"),
     (["--shape", "idle", "--image", "x"], "leave out --shape or --image"),
-    (["--slow-vcpus", "2"], "are a load's; give --shape"),
+    (["--slow-by", "2"], "are a load's; give --shape"),
     (["--working-set", "1M"], "are a load's; give --shape"),
     (["--image", "/nowhere/guest.mig"], "/nowhere/guest.mig: cannot be read (No such file"),
 ]

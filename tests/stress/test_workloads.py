@@ -137,7 +137,7 @@ BAD = [
     (Load("idle", MIB, 0), "vcpus 0"),
     (Load("idle", MIB, 1, working_set=2 * MIB), "working-set 2097152"),
     (Load("idle", MIB, 1, rate=-1), "dirty-rate -1"),
-    (Load("idle", MIB, 1, slow=0.5), "slow-vcpus 0.5"),
+    (Load("idle", MIB, 1, slow=0.5), "slow-by 0.5"),
     (Load("idle", 128 << 30, 1), "give a --working-set"),
 ]
 
