@@ -5,4 +5,6 @@ up: `ram`, `bitmap`, `dirtylog` (what is moved and how it gets dirty); `wire`, `
 `transport` (how it travels); `savevm`, `ram_save`, `ram_load` (what is sent when); `cpus`,
 `mainloop`, `runstate` (who else runs); `migration`, `incoming` (the two sides); `designs` (who runs
 the migration and under which lock); `machine` (a whole VM of these parts).
+
+PYTEST_DONT_REWRITE: where pytest is started inside a worker, this is imported already.
 """

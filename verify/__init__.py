@@ -7,6 +7,8 @@ loop), `report` (what a failure says), `check`, `cli` and `pytest_plugin` (the w
 
 Importing it saves the untouched primitives and nothing else: every public name is loaded from its
 home when it is first used, so that a test suite with stage3 installed pays nothing until a check runs.
+
+PYTEST_DONT_REWRITE: where pytest is started inside a worker, this is imported already.
 """
 
 from __future__ import annotations
