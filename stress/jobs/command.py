@@ -186,8 +186,9 @@ def run(args: argparse.Namespace) -> int:
         settings = settings_of(args)
         ci.check(settings)
         say(f"seed {settings.seed}")
-        with terminable():
-            result = run_job(settings, choose(settings.total, settings.duration_s))
+        with terminable() as interrupts:
+            progress = choose(settings.total, settings.duration_s)
+            result = run_job(settings, progress, lambda: bool(interrupts))
             ci.publish(result)
     except UsageError as error:
         sys.stderr.write(f"stage3 stress: {plain(str(error))}\n")
@@ -198,16 +199,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Take SIGTERM for an interrupt: CI that cancels a job or runs out of time still gets what was found."""
+def terminable() -> Iterator[list[int]]:
+    """Take SIGTERM for an interrupt: CI that cancels a job or runs out of time still gets what was found.
+
+    Yields the signals that came: the exception alone can be lost, in a finalizer that happened to run.
+    """
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
-    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, kept)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def say(line: str) -> None:

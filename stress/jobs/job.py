@@ -24,7 +24,7 @@ from verify.abc import UsageError
 from verify.supervise import BAD, Ended, Fate, Journal, Started, WorkerError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stress.jobs.progress import Progress
     from stress.jobs.settings import Settings
@@ -36,8 +36,10 @@ TTL_S: Final = 600.0
 """A worker's time to live: what a program leaks ends there."""
 
 
-def run_job(settings: Settings, progress: Progress) -> JobResult:
-    """Run a job; raise `UsageError` for what cannot be run."""
+def run_job(
+    settings: Settings, progress: Progress, interrupted: Callable[[], bool] = lambda: False
+) -> JobResult:
+    """Run a job; raise `UsageError` for what cannot be run. `interrupted` says whether it was asked to end."""
     header = settings.header()
     with contextlib.ExitStack() as stack:
         if settings.resume is not None:
@@ -53,7 +55,7 @@ def run_job(settings: Settings, progress: Progress) -> JobResult:
             flights = Path(stack.enter_context(made))
         with progress, noise.busy(settings.noise.load, settings.seed):
             try:
-                _Run(result, journal, progress, flights).go()
+                _Run(result, journal, progress, flights, interrupted).go()
             except WorkerError as error:
                 result.interrupted, result.trouble = False, str(error)
             except UsageError:
@@ -66,8 +68,14 @@ def run_job(settings: Settings, progress: Progress) -> JobResult:
 
 class _Run:
     def __init__(
-        self, result: JobResult, journal: Journal, progress: Progress, flights: Path | None
+        self,
+        result: JobResult,
+        journal: Journal,
+        progress: Progress,
+        flights: Path | None,
+        interrupted: Callable[[], bool],
     ) -> None:
+        self.interrupted = interrupted
         self.result = result
         self.settings = result.settings
         self.journal = journal
@@ -95,6 +103,7 @@ class _Run:
                 on_event=self.see,
                 judge=self.judge,
                 environment=self._environment,
+                interrupted=self.interrupted,
             )
             self.result.interrupted = False
             self.result.stopped = summary.stopped

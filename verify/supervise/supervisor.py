@@ -77,6 +77,7 @@ def run(
     on_event: Callable[[Event], None] | None = None,
     judge: Judge = dump,
     environment: Callable[[int], Mapping[str, str]] | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> Summary:
     """Run `tasks` in `workers` processes by `worker`, "module:function"; see `verify.supervise.worker`.
 
@@ -84,18 +85,32 @@ def run(
     task takes more than `limit_s`, is put before `judge`: text means that it hangs, None that it is to be asked
     again later. After `ttl_s` a worker is replaced between two batches. After `seconds` no further task is begun.
     A fate in `stop_on` stops everything at once. `environment` is asked for that of a worker before each is started
-    in a place from 0 to `workers` - 1; without it workers have this process's own.
+    in a place from 0 to `workers` - 1; without it workers have this process's own. `interrupted` is asked at every
+    turn: a keyboard interrupt that arrived in a finalizer was dropped there, and is raised again then.
 
     Raises `UsageError` when a worker refuses what it is given, `WorkerError` when none can be started.
     """
     supervisor = _Supervisor(
         {"target": worker, "options": dict(options or {}), "heartbeat_s": heartbeat_s},
-        _Rules(max(1, batch), heartbeat_s, limit_s, ttl_s, frozenset(stop_on), judge),
+        _Rules(
+            max(1, batch),
+            heartbeat_s,
+            limit_s,
+            ttl_s,
+            frozenset(stop_on),
+            judge,
+            interrupted or _never,
+        ),
         journal,
         on_event or _nothing,
         environment,
     )
     return supervisor.run(tasks, workers, seconds)
+
+
+def _never() -> bool:
+    """Say that nobody has interrupted."""
+    return False
 
 
 def _nothing(event: Event) -> None:
@@ -110,6 +125,7 @@ class _Rules:
     ttl_s: float | None
     stop_on: frozenset[Fate]
     judge: Judge
+    interrupted: Callable[[], bool]
 
 
 class _Supervisor:
@@ -163,6 +179,8 @@ class _Supervisor:
         source = iter(tasks)
         names = itertools.count()
         while not self.summary.stopped:
+            if self.rules.interrupted():
+                raise KeyboardInterrupt
             self._hand_out(source, workers, place, names)
             if not self.at_work:
                 return
