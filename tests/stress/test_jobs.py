@@ -271,14 +271,17 @@ def test_interrupt(tmp_path: Path, number: signal.Signals) -> None:
          "--output", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert "seed 0\n" == process.stdout.readline()
-    journal = None
-    while journal is None or journal.read_bytes().count(b"\n") < 20:
-        journal = next(tmp_path.glob("*/journal.jsonl"), None)
-        assert process.poll() is None
-    process.send_signal(number)
-    out = process.communicate(timeout=60)[0]
+    try:
+        assert process.stdout is not None
+        assert "seed 0\n" == process.stdout.readline()
+        journal = None
+        while journal is None or journal.read_bytes().count(b"\n") < 20:
+            journal = next(tmp_path.glob("*/journal.jsonl"), None)
+            assert process.poll() is None
+        process.send_signal(number)
+        out = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
 
     assert 130 == process.returncode
     assert (journal.parent / "index.html").exists()
