@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VERIFY_LOG := $(VENV)/.test-verify.log
 
 # A tracer slows child processes and whole searches: these run without coverage.
 UNTRACED := $(addprefix tests/verify/test_,check.py config.py cpython.py determinism.py \
@@ -17,13 +18,18 @@ hunt: $(STAMP)
 	@$(BIN)/stage3 hunt
 
 test: $(STAMP)
-	@echo "test: run the whole suite under coverage, then print what it covers"
+	@echo "test: run the whole suite on two cores, most of it under coverage; the tests of verify are shown at the end"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(UNTRACED:%=--ignore=%)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
-	@echo "test: run what a tracer upsets without one"
-	@$(BIN)/python -m pytest $(UNTRACED)
+	@$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify $(UNTRACED:%=--ignore=%) \
+		>$(VERIFY_LOG) 2>&1 & verify=$$!; trap 'kill $$verify' INT TERM; failed=0; \
+	$(BIN)/coverage run --parallel-mode -m pytest --ignore=tests/verify $(UNTRACED:%=--ignore=%) || failed=1; \
+	echo "test: run what a tracer upsets without one"; \
+	$(BIN)/python -m pytest $(UNTRACED) || failed=1; \
+	wait $$verify || failed=1; \
+	echo "test: the tests of verify"; cat $(VERIFY_LOG); \
+	echo "test: what the suite covers"; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || failed=1; \
+	exit $$failed
 
 lint: $(STAMP)
 	@echo "lint: ruff, its formatter, mypy and the import contracts"
