@@ -362,7 +362,7 @@ def test_below_the_root(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_under_xdist(suite: Suite) -> None:
     """Under pytest-xdist the section arrives, and the printed line replays also with workers asked for."""
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist", reason="the plugin under xdist needs pytest-xdist")
     result = suite.pytester.runpytest_subprocess(
         *PLUGIN, "-n", "1", "test_bank.py", "-k", "crossing or sound"
     )

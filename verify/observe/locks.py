@@ -73,14 +73,18 @@ class Traced:
     `owner` and `hold` say in whose slot the hold is written, and at which offset; they belong to the holder.
     """
 
-    __slots__ = ("__weakref__", "hold", "number", "owner", "place")
+    __slots__ = ("__weakref__", "count", "hold", "number", "owner", "place", "real")
 
     KIND = 0
+    ACQUIRE = TRY = 0
 
+    count: int
+    """How often its holder has taken it."""
     number: int
     place: int
     owner: Me | None
     hold: int
+    real: LockLike | RLockLike
 
     def enrol(self, frame: FrameType | None, label: str = "") -> None:
         """Get a number."""
@@ -120,6 +124,46 @@ class Traced:
             if hold != SCRATCH_HOLD:
                 owner.free.append(hold)
 
+    def take(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> bool:
+        """Take the lock for somebody who does not hold it; return whether it was taken."""
+        if me.noise is not None:
+            me.noise()
+        operation = self.ACQUIRE
+        result = 0
+        if blocking is True and timeout == -1:
+            if not self.real.acquire(False):
+                self._wait(me, -1, frame)
+        else:
+            taken, operation = self._take(me, blocking, timeout, frame)
+            result = 1 + taken
+            if not taken:
+                me.log(operation, self.number, recorder.site(frame), result)
+                return False
+        try:
+            self.count = 1
+            stack = self.taken(me, frame)
+            if self is not me.inner:
+                me.log(operation, self.number, stack, result)
+        except BaseException:
+            self.given_back(me)
+            self.real.release()
+            raise
+        return True
+
+    def _take(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> tuple[bool, int]:
+        """Take the lock with a time limit, or not at all; the real lock says what is wrong with the arguments."""
+        real = self.real
+        if not blocking or not _is_limit(timeout):
+            return real.acquire(blocking, timeout), self.TRY
+        return real.acquire(False) or self._wait(me, timeout, frame), self.ACQUIRE
+
+    def _wait(self, me: Me, timeout: float, frame: FrameType) -> bool:
+        before = me.block(self.number, self.ACQUIRE, timeout, recorder.stack(frame))
+        try:
+            return self.real.acquire(True, timeout)
+        finally:
+            me.unblock(before)
+
     def __del__(self) -> None:
         try:
             owner = self.owner
@@ -144,11 +188,12 @@ class Traced:
 class Lock(Traced):
     """Stands in for `threading.Lock` on real threads."""
 
-    __slots__ = ("real",)
+    __slots__ = ()
 
     KIND = KIND["Lock"]
+    ACQUIRE, TRY = _ACQUIRE, _TRY
 
-    real: LockLike
+    real: LockLike  # type: ignore[mutable-override] # set once, by the class that knows which
 
     def __new__(cls) -> Self:
         """Make a lock; the import system gets a real one."""
@@ -264,44 +309,7 @@ class Lock(Traced):
             me: Me = local.me
         except AttributeError:
             me = enter()
-        if me.noise is not None:
-            me.noise()
-        real = self.real
-        frame = _getframe(1)
-        operation = _ACQUIRE
-        result = 0
-        if blocking is True and timeout == -1:
-            if not real.acquire(False):
-                self._wait(me, -1, frame)
-        else:
-            taken, operation = self._take(me, blocking, timeout, frame)
-            result = 1 + taken
-            if not taken:
-                me.log(operation, self.number, recorder.site(frame), result)
-                return False
-        try:
-            stack = self.taken(me, frame)
-            if self is not me.inner:
-                me.log(operation, self.number, stack, result)
-        except BaseException:
-            self.given_back(me)
-            real.release()
-            raise
-        return True
-
-    def _take(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> tuple[bool, int]:
-        """Take the lock with a time limit, or not at all; the real lock says what is wrong with the arguments."""
-        real = self.real
-        if not blocking or not _is_limit(timeout):
-            return real.acquire(blocking, timeout), _TRY
-        return real.acquire(False) or self._wait(me, timeout, frame), _ACQUIRE
-
-    def _wait(self, me: Me, timeout: float, frame: FrameType) -> bool:
-        before = me.block(self.number, _ACQUIRE, timeout, recorder.stack(frame))
-        try:
-            return self.real.acquire(True, timeout)
-        finally:
-            me.unblock(before)
+        return self.take(me, blocking, timeout, _getframe(1))
 
     def release(self) -> None:
         """Give the lock back."""
@@ -362,12 +370,12 @@ def _is_limit(timeout: object) -> bool:
 class RLock(Traced):
     """Stands in for `threading.RLock` on real threads. `count` is how often its owner has taken it."""
 
-    __slots__ = ("count", "real")
+    __slots__ = ()
 
     KIND = KIND["RLock"]
+    ACQUIRE, TRY = _R_ACQUIRE, _R_TRY
 
     real: RLockLike
-    count: int
 
     def __new__(cls, *arguments: object, **keywords: object) -> Self:
         """Make a lock; the import system gets a real one."""
@@ -408,30 +416,7 @@ class RLock(Traced):
             me = enter()
         if self.owner is me:
             return self._again(me, blocking, timeout, frame)
-        if me.noise is not None:
-            me.noise()
-        real = self.real
-        operation = _R_ACQUIRE
-        result = 0
-        if blocking is True and timeout == -1:
-            if not real.acquire(False):
-                self._wait(me, -1, frame)
-        else:
-            taken, operation = self._take(me, blocking, timeout, frame)
-            result = 1 + taken
-            if not taken:
-                me.log(operation, self.number, recorder.site(frame), result)
-                return False
-        try:
-            self.count = 1
-            stack = self.taken(me, frame)
-            if self is not me.inner:
-                me.log(operation, self.number, stack, result)
-        except BaseException:
-            self.given_back(me)
-            real.release()
-            raise
-        return True
+        return self.take(me, blocking, timeout, frame)
 
     def _again(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> bool:
         self.real.acquire(
@@ -443,19 +428,6 @@ class RLock(Traced):
         if self is not me.inner:
             me.log(_R_AGAIN, self.number, recorder.site(frame))
         return True
-
-    def _take(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> tuple[bool, int]:
-        real = self.real
-        if not blocking or not _is_limit(timeout):
-            return real.acquire(blocking, timeout), _R_TRY
-        return real.acquire(False) or self._wait(me, timeout, frame), _R_ACQUIRE
-
-    def _wait(self, me: Me, timeout: float, frame: FrameType) -> bool:
-        before = me.block(self.number, _R_ACQUIRE, timeout, recorder.stack(frame))
-        try:
-            return self.real.acquire(True, timeout)
-        finally:
-            me.unblock(before)
 
     def release(self) -> None:
         """Give the lock back once."""
