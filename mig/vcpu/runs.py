@@ -9,11 +9,10 @@ one after the other.
 
 from __future__ import annotations
 
-import struct
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mig.vcpu.soft import TICK, check_pages
+from mig.vcpu.soft import TICK, Registers, check_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from mig.dirtylog import DirtyLog
     from mig.ram import RamBlock
 
-_REGISTERS = struct.Struct(">QQ")
 RUN: Final = 64
 """Pages of one step."""
 
@@ -34,10 +32,10 @@ class Pace(NamedTuple):
     rate: float
 
 
-class RunIncrement:
+class RunIncrement(Registers):
     """Walks over pages [first, first + pages) of a block for ever, incrementing word `slot` of each.
 
-    `paces` say how fast. Registers: `pc`, the page that comes next, and `counter`, the stores made.
+    `paces` say how fast.
     """
 
     def __init__(
@@ -53,17 +51,14 @@ class RunIncrement:
         check_pages(block, first, pages)
         if not paces or any(pace.seconds <= 0 or pace.rate < 0 for pace in paces):
             raise ValueError(f"paces {paces!r}; give some, with seconds above 0 and rates from 0")
-        self.pc = 0
-        self.counter = 0
+        super().__init__(pages)
         self._log = log
         self._block = block
         self._first = first
-        self._pages = pages
         self._paces = paces
         self._slot = slot
         self._period = sum(pace.seconds for pace in paces)
         self._each_period = sum(pace.seconds * pace.rate for pace in paces)
-        self._since: float | None = None
         self._base = 0
 
     def run(self, cpu: Vcpu) -> float | None:
@@ -95,17 +90,3 @@ class RunIncrement:
         self._log.increment(self._block, self._first + self.pc, self._first + last, self._slot)
         self.counter += last - self.pc
         self.pc = last % self._pages
-
-    def save(self) -> bytes:
-        """The registers: 16 bytes."""
-        return _REGISTERS.pack(self.pc, self.counter)
-
-    def load(self, state: bytes) -> None:
-        """Take over registers; raises `ValueError` for what cannot be a state of this program."""
-        if len(state) != _REGISTERS.size:
-            raise ValueError(f"{len(state)} bytes of registers, expected {_REGISTERS.size}")
-        pc, counter = _REGISTERS.unpack(state)
-        if pc >= self._pages:
-            raise ValueError(f"pc {pc} of a program of {self._pages} pages")
-        self.pc, self.counter = pc, counter
-        self._since = None

@@ -39,7 +39,32 @@ def check_pages(block: RamBlock, first: int, pages: int) -> None:
         )
 
 
-class PageIncrement:
+class Registers:
+    """The registers of a program over pages: `pc`, the page that comes next, and `counter`, the stores made."""
+
+    def __init__(self, pages: int) -> None:
+        self.pc = 0
+        self.counter = 0
+        self._pages = pages
+        self._since: float | None = None
+        """When the program began to run here, on the monotonic clock; None until it does."""
+
+    def save(self) -> bytes:
+        """The registers: 16 bytes."""
+        return _REGISTERS.pack(self.pc, self.counter)
+
+    def load(self, state: bytes) -> None:
+        """Take over registers; raises `ValueError` for what cannot be a state of this program."""
+        if len(state) != REGISTER_BYTES:
+            raise ValueError(f"{len(state)} bytes of registers, expected {REGISTER_BYTES}")
+        pc, counter = _REGISTERS.unpack(state)
+        if pc >= self._pages:
+            raise ValueError(f"pc {pc} of a program of {self._pages} pages")
+        self.pc, self.counter = pc, counter
+        self._since = None
+
+
+class PageIncrement(Registers):
     """Walks over pages [first, first + pages) of a block and increments a word in each.
 
     `writes` None is endless; else the program idles for good after so many stores. `rate` bounds
@@ -67,17 +92,14 @@ class PageIncrement:
             raise ValueError(f"slot {slot}; give 0 to {PAGE_SIZE // _WORD.size - 1}")
         if rate is not None and rate <= 0:
             raise ValueError(f"rate {rate}; give a positive number of stores per second")
-        self.pc = 0
-        self.counter = 0
+        super().__init__(pages)
         self.writes = writes
         self._log = log
         self._block = block
         self._first = first
-        self._pages = pages
         self._rate = rate
         self._stride = stride
         self._slot = slot * _WORD.size
-        self._since: float | None = None
         self._due_base = 0
 
     def run(self, cpu: Vcpu) -> float | None:
@@ -107,17 +129,3 @@ class PageIncrement:
         self._log.store(self._block, address, _WORD.pack((value + 1) & WORD_MASK))
         self.counter += 1
         self.pc = (self.pc + self._stride) % self._pages
-
-    def save(self) -> bytes:
-        """The registers: 16 bytes."""
-        return _REGISTERS.pack(self.pc, self.counter)
-
-    def load(self, state: bytes) -> None:
-        """Take over registers; raises `ValueError` for what cannot be a state of this program."""
-        if len(state) != REGISTER_BYTES:
-            raise ValueError(f"{len(state)} bytes of registers, expected {REGISTER_BYTES}")
-        pc, counter = _REGISTERS.unpack(state)
-        if pc >= self._pages:
-            raise ValueError(f"pc {pc} of a program of {self._pages} pages")
-        self.pc, self.counter = pc, counter
-        self._since = None

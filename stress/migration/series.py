@@ -14,12 +14,13 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
+from mig.vcpu.soft import Registers
+
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterator
     from typing import TextIO
 
-    from mig.vcpu.runs import RunIncrement
     from stress.guests import Source
 
 PERIOD: Final = 0.1
@@ -65,16 +66,14 @@ def take(source: Source) -> Sample:
         buffered=channel.buffered,
         syncs=[sync.newly for sync in (*ram.syncs[:MOST_SYNCS], *ram.syncs[MOST_SYNCS:][-1:])],
         left=list(migration.at_stop or ()),
-        stores=sum(stores(cpu.program) for cpu in source.machine.cpus.all),
+        stores=sum(
+            cpu.program.counter
+            for cpu in source.machine.cpus.all
+            if isinstance(cpu.program, Registers)
+        ),
         bandwidth=migration.bandwidth,
         threshold=migration.threshold,
     )
-
-
-def stores(program: RunIncrement | object) -> int:
-    """Stores that a guest program has made; 0 for one that does not count."""
-    made = getattr(program, "counter", 0)
-    return made if isinstance(made, int) else 0
 
 
 @contextlib.contextmanager
