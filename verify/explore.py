@@ -165,7 +165,7 @@ def explore(
             if outcome.finding is not None or outcome.notes:
                 _sort_in(state, outcome, _real.perf_counter() - start)
             _learn(session, strategy, outcome, news=len(state.groups) > news)
-            if first_only and state.groups:
+            if first_only and _found_one(session, state, strategy, builds):
                 break
             now = _real.perf_counter()
             state.seconds = now - start
@@ -176,13 +176,26 @@ def explore(
                 progress(state)
         state.seconds = _real.perf_counter() - start
         state.granularity = session.watch.granularity.text
-        for group in state.groups.values():
-            confirm(session, group, strategy)
+        _confirm_all(session, state, strategy)
     if builds == RUNNING:
         state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
     state.worth = strategy.worth(state.executions)
     return state
+
+
+def _found_one(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> bool:
+    """Whether a group fails the check; where that depends on the build, a new one is judged at once."""
+    if builds != RUNNING:
+        return bool(state.groups)
+    _confirm_all(session, state, strategy)
+    return not all(is_for_another(group.build) for group in state.groups.values())
+
+
+def _confirm_all(session: Session, state: Exploration, strategy: NamedStrategy) -> None:
+    for group in state.groups.values():
+        if not group.build:
+            confirm(session, group, strategy)
 
 
 def _learn(session: Session, strategy: NamedStrategy, outcome: Outcome, *, news: bool) -> None:

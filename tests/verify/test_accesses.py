@@ -114,6 +114,35 @@ def test_for_another_build(body: zoo.Program, monkeypatch: pytest.MonkeyPatch) -
         check(body, executions=200, granularity="access", builds="running")
 
 
+def test_first_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for the first failure, a search goes on past one that this build of Python cannot show."""
+    monkeypatch.setattr(builds, "MOST_TRIES", 40)  # enough here: no number of tries shows it
+    body = program(shared.ATOMIC[0], "access")
+
+    by_build = [
+        explore(body, RandomWalk(1), executions=40, first_only=True, builds=which)
+        for which in (builds.ANY, builds.RUNNING)
+    ]
+    (first,) = by_build[0].groups.values()
+
+    assert first.first == by_build[0].executions < 40
+    assert (40, 0, 1) == (
+        by_build[1].executions,
+        len(by_build[1].groups),
+        len(by_build[1].warnings),
+    )
+
+
+@pytest.mark.parametrize("body", shared.SPREAD, ids=names)
+def test_first_on_this_build(body: zoo.Program) -> None:
+    """A failure that this build can show ends such a search at once."""
+    state = explore(
+        program(body, "access"), RandomWalk(1), executions=200, first_only=True, builds="running"
+    )
+
+    assert [state.executions] == [group.first for group in state.groups.values()]
+
+
 @pytest.mark.parametrize("body", shared.SPREAD, ids=names)
 def test_possible_everywhere(body: zoo.Program) -> None:
     """Its sibling with a call in between is possible on every build, by a schedule that a stock build can make."""
