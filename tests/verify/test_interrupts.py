@@ -151,6 +151,50 @@ def test_ctrl_c_of_the_programs(body: Callable[[], object], backend: str) -> Non
     assert state.executions == len(got)
 
 
+@both
+def test_main_has_ended(backend: str) -> None:
+    """A signal that a thread sends after the main task's end reaches nobody, and the thread goes on."""
+    ended: list[bool] = []
+
+    def outlives() -> None:
+        main = threading.current_thread()
+
+        def send() -> None:
+            main.join()
+            signal.raise_signal(signal.SIGUSR1)
+            send_soon().join()
+            ended.append(True)
+
+        threading.Thread(target=send).start()
+
+    state = run(outlives, backend)
+
+    assert (Verdict.NOT_FOUND, "", []) == (state.verdict, state.diverged, got), state.groups
+    assert state.executions == len(ended)
+
+
+@both
+def test_ended_before_all_was_done(backend: str) -> None:
+    """What is still posted to a task when it ends is dropped: the hang that follows is found as one."""
+
+    def body() -> None:
+        thread = threading.Thread(target=stuck_on_a_lock)
+        thread.start()
+        for _ in range(2):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+            )
+        thread.join()
+        threading.Event().wait()
+
+    state = run(body, backend)
+
+    assert ({"lost wake-up"}, "") == (
+        {group.finding.cause for group in state.groups.values()},
+        state.diverged,
+    )
+
+
 def test_uncaught() -> None:
     """Not caught, it is a finding of the program's, not the end of the check."""
     state = run(lambda: _thread.interrupt_main())

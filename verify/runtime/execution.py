@@ -188,6 +188,7 @@ class Execution(EnabledTasks):
         task.done = True
         task.op = "finished"
         task.body = _ended  # what the thread referred to can go now
+        self.interrupts.pop(task, None)
         if not task.daemon:
             self.unfinished -= 1
         if not self.stopping:

@@ -21,7 +21,9 @@ SIMULATED = "_stage3_simulated"
 
 
 def post(execution: Execution, task: Task, action: Callable[[], object]) -> None:
-    """Let `task` do `action`: at once if it is the caller, else before its next operation."""
+    """Let `task` do `action`: at once if it is the caller, else before its next operation, never after its end."""
+    if task.done:
+        return
     if task is execution.current:
         _do(action)
         return
