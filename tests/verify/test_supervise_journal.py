@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -109,7 +110,8 @@ def test_other_journals(tmp_path: Path, content: bytes, words: str) -> None:
     "wrong",
     [
         {"number": -1}, {"number": True}, {"number": 1.5}, {"number": 1 << 60}, {"seed": "x"}, {"fate": "lost"},
-        {"fate": ["passed"]}, {"seconds": "1"}, {"message": 1}, {"what": 1},
+        {"fate": ["passed"]}, {"seconds": "1"}, {"seconds": 10**400}, {"seconds": float("inf")}, {"message": 1},
+        {"what": 1},
     ],
 )  # fmt: skip
 def test_wrong_lines(tmp_path: Path, wrong: dict[str, Json]) -> None:
@@ -120,6 +122,24 @@ def test_wrong_lines(tmp_path: Path, wrong: dict[str, Json]) -> None:
 
     with pytest.raises(JournalError, match="line 3"):
         Journal.resume(path, HEADER)
+
+
+def test_another_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another run wrote until its end, just before this one had the lock, is read and kept."""
+    path = tmp_path / "j"
+    first, second = (Ended(Task(number, 1), Fate.PASSED, resumed=True) for number in (1, 2))
+    both = written(path, first, second)
+    path.write_bytes(both[: both.rstrip().rindex(b"\n") + 1])
+    take = fcntl.flock
+
+    def lock(descriptor: int, how: int) -> None:
+        path.write_bytes(both)
+        take(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with Journal.resume(path, HEADER) as journal:
+        assert {1: first, 2: second} == journal.ended
+    assert both == path.read_bytes()
 
 
 def test_files_that_cannot_be(tmp_path: Path) -> None:

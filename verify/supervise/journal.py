@@ -104,8 +104,8 @@ class Journal:
                 f"journal {path} cannot be read: {why}; name the journal.jsonl of an earlier run"
             ) from None
         try:
+            _lock(path, descriptor)  # before it is read: what another run adds until it ends counts
             data = _content(path, descriptor)
-            _lock(path, descriptor)
             whole = data.rfind(b"\n") + 1
             found, ended = parse(path, data[:whole])
             header.refuse_other(path, found)
@@ -225,18 +225,24 @@ def _ended(line: dict[str, Json] | None) -> Ended | None:
     """Return what a line says, or None when it says nothing that can be used."""
     if line is None:
         return None
-    number, seed, seconds = line.get("number"), line.get("seed"), line.get("seconds")
+    number, seed, seconds = line.get("number"), line.get("seed"), _seconds(line.get("seconds"))
     fate, message, what = line.get("fate"), line.get("message", ""), line.get("what", {})
     known = any(fate == each for each in Fate)
     if not (
         known and isinstance(fate, str) and isinstance(message, str) and isinstance(what, dict)
     ):
         return None
-    if not (_whole(number) and _whole(seed) and isinstance(seconds, int | float)):
+    if not (_whole(number) and _whole(seed)) or seconds is None:
         return None
     task = Task(cast("int", number), cast("int", seed), what)
-    return Ended(task, Fate(fate), message, line.get("value"), float(seconds), resumed=True)
+    return Ended(task, Fate(fate), message, line.get("value"), seconds, resumed=True)
 
 
 def _whole(value: Json) -> bool:
     return type(value) is int and 0 <= value < MOST_NUMBER
+
+
+def _seconds(value: Json) -> float | None:
+    if not isinstance(value, int | float) or not 0 <= value < MOST_NUMBER:
+        return None
+    return float(value)
