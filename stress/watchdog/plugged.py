@@ -77,7 +77,8 @@ class Plugged:
     def say(self, **value: str | float) -> None:
         """Tell the sidecar something."""
         assert self._sidecar.stdin is not None
-        with contextlib.suppress(OSError, ValueError):
+        # RuntimeError: the signal came in the middle of a line.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
             self._sidecar.stdin.write(json.dumps(value).encode() + b"\n")
             self._sidecar.stdin.flush()
 
@@ -168,7 +169,8 @@ class Plugged:
         """Stop recording, let the sidecar go, put everything back.
 
         Where a test was failed and its threads hang on, the process ends here: waiting for them, as Python
-        does, would never end.
+        does, would never end. A sidecar of pytest itself watches on until the process has ended; where a program
+        called pytest and goes on, the sidecar ends here.
         """
         self.say(event="bye")
         install.stop()
@@ -183,6 +185,20 @@ class Plugged:
         with contextlib.suppress(OSError):
             assert self._sidecar.stdin is not None
             self._sidecar.stdin.close()
+        if not self._worker and not _is_command():
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        """End the sidecar: the process goes on, and what it does from now on is nobody's to judge."""
+        self._sidecar.terminate()
+        try:
+            self._sidecar.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._sidecar.kill()
+            self._sidecar.wait()
+        assert self._sidecar.stdout is not None
+        self._sidecar.stdout.close()
+        shutil.rmtree(self._flights, ignore_errors=True)
 
     def _end(self) -> None:
         atexit._run_exitfuncs()  # noqa: SLF001 - what os._exit leaves out, coverage's last words among it

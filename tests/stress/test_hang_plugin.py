@@ -172,6 +172,33 @@ def test_under_xdist(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_caller_that_goes_on_is_watched_no_more(tmp_path: Path) -> None:
+    """A program that calls pytest twice has neither sidecars nor their files left."""
+    (tmp_path / "test_suite.py").write_text("def test_it():\n    pass\n")
+    code = (
+        "import os, pytest\n"
+        "from stress.watchdog import processes\n"
+        f"words = [*{PLUGIN!r}, '-q', '-p', 'no:cacheprovider', '--stage3-hang-limit', '9']\n"
+        "codes = [int(pytest.main(words)) for _ in range(2)]\n"
+        "print(codes, len(processes.tree(os.getpid())), os.listdir(os.environ['TMPDIR']))\n"
+    )
+    kept = tmp_path / "kept"
+    kept.mkdir()
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(kept)},
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+    assert "[0, 0] 1 []" == done.stdout.splitlines()[-1], done.stderr
+
+
+@pytest.mark.slow
 def test_without_the_option_nothing_is_loaded(tmp_path: Path) -> None:
     """The plugin alone changes nothing; a limit that is none is a usage error."""
     suite = "import sys\ndef test_it():\n    assert 'stress.watchdog' not in sys.modules\n"
