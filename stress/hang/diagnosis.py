@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["certain", "diagnose"]
 
-_FOR_A_CHILD: Final = ("os.waitpid", "subprocess", "Popen", "read", "os.read", "select", "Selector")
+_FOR_A_CHILD: Final = ("os.waitpid", "subprocess", "Popen")
+_PERHAPS_FOR_A_CHILD: Final = ("read", "os.read", "select", "Selector")
 _HELPERS: Final = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
@@ -100,20 +101,34 @@ def certain(snapshot: Snapshot, patience_s: float, stale: Iterable[int] = ()) ->
 def _strongest(
     findings: list[tuple[Scene, Finding]], commands: Mapping[int, tuple[str, ...]]
 ) -> tuple[Scene | None, Finding]:
-    def weight(place: int) -> tuple[bool, int, bool, int]:
+    def weight(place: int) -> tuple[bool, bool, int, bool, int]:
         scene, finding = findings[place]
-        helper = any(word in _HELPERS for word in _command(scene, commands)) or any(
-            part in word for word in _command(scene, commands) for part in _HELPERS
+        command = _command(scene, commands)
+        helper = any(part in word for word in command for part in _HELPERS)
+        waits = len(findings) > 1 and _waits_for_a_child(scene)
+        perhaps = waits or (
+            len(findings) > 1
+            and scene.main is not None
+            and scene.main.operation.startswith(_PERHAPS_FOR_A_CHILD)
         )
-        operation = scene.main.operation if scene.main is not None else ""
-        waits_for_child = len(findings) > 1 and operation.startswith(_FOR_A_CHILD)
-        # Of equals the parent, unless it only waits for the child.
-        return helper, VERDICTS.index(finding.verdict), waits_for_child, place
+        # A parent that waits for a child's end gets on as the child does; of equals it comes first otherwise.
+        only_waits = waits and finding.verdict == "blocked I/O"
+        return helper, only_waits, VERDICTS.index(finding.verdict), perhaps, place
 
     if not findings:
         nothing = "no Python process could be looked at: see what could not be had"
         return None, Finding("blocked I/O", "unknown", nothing)
     return findings[min(range(len(findings)), key=weight)]
+
+
+def _waits_for_a_child(scene: Scene) -> bool:
+    if scene.main is None:
+        return False
+    if scene.main.operation.startswith(_FOR_A_CHILD):
+        return True
+    # To read what a child prints until it ends is a wait for it, too.
+    within = scene.main.stack
+    return any(frame.file.endswith("/subprocess.py") for frame in within if not frame.native)
 
 
 def _command(scene: Scene, commands: Mapping[int, tuple[str, ...]]) -> tuple[str, ...]:

@@ -322,6 +322,23 @@ def test_strongest_process_is_blamed() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        StackFrame("libc.so", 0, "os_waitpid", native=True),
+        StackFrame("/lib/python3.11/subprocess.py", 2021, "_communicate"),
+    ],
+)
+def test_child_that_sleeps_is_slow(frame: StackFrame) -> None:
+    """A parent that waits for its child's end gets on as the child does."""
+    parent = dump(dumped(77, frame, StackFrame("libc.so", 0, "poll", native=True)), pid=77)
+    sleeps = snapshot((thread(1, "MainThread", wait("Event.wait", timeout_s=60), role="main"),))
+
+    report = diagnose([sleeps], [parent, dump()], commands={77: ("run",)})
+
+    assert (PID, "merely slow") == (report.pid, report.verdict)
+
+
 def test_without_recording() -> None:
     """Stacks alone: locks without holders are told as what they are."""
     lock = StackFrame("lib.so", 0, "lock_PyThread_acquire_lock", native=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stress.watchdog.sidecar import Outcome
 
 ROOT = Path(__file__).parents[2]
+CALLER = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 HANGING = [name for name in ZOO if name != "slow"]
 
 
@@ -73,11 +74,12 @@ def test_faulthandler_has_the_last_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_slow_program_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("parent", [(), ("-c", CALLER, sys.executable)], ids=["alone", "child"])
+def test_slow_program_is_left_alone(tmp_path: Path, parent: tuple[str, ...]) -> None:
     """Python code, a long C call and a sleep of several limits each: no report, the program's own exit code."""
     code = "from stress.zoo import others; others.SLOW_S = 1.2; others.slow()"
 
-    outcome = watched(tmp_path, [sys.executable, "-c", code], 0.4)
+    outcome = watched(tmp_path, [sys.executable, *parent, "-c", code], 0.4)
 
     assert (0, ()) == (outcome.code, outcome.hangs)
 
