@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from stress.jobs.progress import Progress
     from stress.jobs.settings import Settings
+    from stress.watchdog.sidecar import Hang
     from verify.supervise import Json
     from verify.supervise.supervisor import Event
 
@@ -120,11 +121,11 @@ class _Run:
         """Take an event in: count it, keep what is worth keeping, show it."""
         self.progress.see(event)
         self.result.seconds = time.monotonic() - self.began
-        if isinstance(event, Started):
-            self.result.workers += 1
-            self.judge.watch(event)
+        self.judge.see(event)
+        self.result.workers += isinstance(event, Started)
         if not isinstance(event, Ended):
             return
+        hang = self.judge.ended(event)
         result = self.result
         result.counts[event.fate] += 1
         result.resumed += event.resumed
@@ -135,21 +136,17 @@ class _Run:
             notes = value.get("notes")
             result.notes.update(map(str, notes) if isinstance(notes, list) else ())
             return
-        problem = self._problem(event, target, str(value.get("where", "")))
+        about = _about(event, hang)
+        problem = self._problem(event, about, target, str(value.get("where", "")))
         result.problems.append(problem)
         self.progress.problem(problem)
 
-    def _about_hang(self, ended: Ended) -> tuple[str, tuple[str, ...]]:
-        """Return what a run's end is called, and the reports on it."""
-        hang = self.judge.found.get(ended.pid)
-        if ended.fate is not Fate.HUNG or ended.resumed or hang is None:
-            return ended.message, ()
-        return brief(hang.report), tuple(path.name for path in hang.written.files)
-
-    def _problem(self, ended: Ended, target: str, where: str) -> Problem:
+    def _problem(
+        self, ended: Ended, about: tuple[str, tuple[str, ...]], target: str, where: str
+    ) -> Problem:
         again = self.settings.again(ended.task)
         task = ended.task
-        message, files = self._about_hang(ended)
+        message, files = about
         problem = Problem(
             task.number,
             task.seed,
@@ -166,3 +163,10 @@ class _Run:
             return problem
         headline = f"{target}: {problem.headline}"
         return replace(problem, folder=folders.keep(self.result.folder, ended, headline, again))
+
+
+def _about(ended: Ended, hang: Hang | None) -> tuple[str, tuple[str, ...]]:
+    """Return what a run's end is called, and the reports on it."""
+    if ended.fate is not Fate.HUNG or hang is None:
+        return ended.message, ()
+    return brief(hang.report), tuple(path.name for path in hang.written.files)

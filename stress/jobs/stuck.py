@@ -3,7 +3,7 @@
 Promises: a run hangs when its worker's watchdog says so (see `stress.watchdog.sidecar`): nothing in the worker or
 below it has moved for the limit, or threads wait that can never go on. The reports lie in the job's folder. A run
 that is merely slow is left alone until its time limit, for a CI job must end. Where a watchdog itself fails, stacks
-are taken at that limit.
+are taken at that limit. A report is charged to the run that it was made in, and to no other.
 Assumes: one judge for one job; watchdogs end by themselves when their worker does.
 """
 
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from stress.hang.text import brief
 from stress.watchdog.sidecar import Watchdog
-from verify.supervise import stacks, trees
+from verify.supervise import Started, Tick, stacks, trees
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stress.watchdog.sidecar import Hang
-    from verify.supervise import Started, Stuck
+    from verify.supervise import Ended, Stuck, Task
+    from verify.supervise.supervisor import Event
 
+RUN: Final = "run"
+"""The note that says on which run a report is."""
 PATIENCE_S: Final = 20.0
 """What a report may take that was asked for: dumps of a whole tree."""
 
@@ -37,19 +40,35 @@ class Judge:
         self.time_limit_s = time_limit_s
         self.folder = folder
         self.flights = flights
-        self.found: dict[int, Hang] = {}
-        """By process id of the worker; written by its watchdog's thread, once, before the judge reads it."""
+        self._found: dict[int, Hang] = {}
+        """By process id of the worker; written by its watchdog's thread. On which run, the report's notes say."""
+        self._running: dict[int, int] = {}
+        """The number of the run that each worker is at; written by the judge's thread, read by the watchdogs'."""
         self._watchdogs: dict[int, Watchdog] = {}
         self._broken: dict[int, str] = {}
 
-    def watch(self, started: Started) -> None:
-        """Begin to watch a worker."""
+    def see(self, event: Event) -> None:
+        """Take an event in: begin to watch a worker that starts, note who is at which run."""
+        if isinstance(event, Started):
+            self._watch_over(event)
+        elif isinstance(event, Tick):
+            self._running = {pid: task.number for pid, (task, _) in event.running.items()}
+
+    def ended(self, ended: Ended) -> Hang | None:
+        """Take in that a run has ended; return the report on it, None where there is none, and keep it no longer."""
+        if ended.resumed:
+            return None
+        self._running.pop(ended.pid, None)
+        hang = self._found.pop(ended.pid, None)
+        return hang if hang is not None and _is_on(hang, ended.task) else None
+
+    def _watch_over(self, started: Started) -> None:
         pid = started.pid
-        self.found.pop(pid, None)
+        self._found.pop(pid, None)
         self._broken.pop(pid, None)
 
         def on_hang(hang: Hang) -> bool:
-            self.found[pid] = hang
+            self._found[pid] = hang
             return False  # ending the worker is the supervisor's business
 
         self._watchdogs[pid] = Watchdog(
@@ -59,6 +78,7 @@ class Judge:
             kill=False,
             flights=self.flights_of(started.slot),
             on_hang=on_hang,
+            notes=lambda: self._notes(pid),
             say=_nothing,
         )
         name = f"watchdog of {pid}"
@@ -78,7 +98,11 @@ class Judge:
 
     def __call__(self, stuck: Stuck) -> str | None:
         """Return a line for a run that hangs, None for one that may get on."""
-        hang = self.found.get(stuck.pid)
+        self._running[stuck.pid] = stuck.task.number
+        hang = self._found.get(stuck.pid)
+        if hang is not None and not _is_on(hang, stuck.task):
+            # 1. A run stands still. 2. The watchdog begins a report. 3. The run goes on and ends, another begins.
+            hang = None
         if hang is None and stuck.seconds >= self.time_limit_s:
             hang = self._demand(stuck)
         if hang is not None:
@@ -98,8 +122,17 @@ class Judge:
         headline = f"not finished after {stuck.seconds:.1f} s"
         hang = watchdog.report_now(headline, PATIENCE_S)
         if hang is not None:
-            self.found[stuck.pid] = hang
+            self._found[stuck.pid] = hang
         return hang
+
+    def _notes(self, pid: int) -> dict[str, str]:
+        """For the watchdog: which run its worker is at. Another one is progress, and has a limit of its own."""
+        number = self._running.get(pid)
+        return {} if number is None else {RUN: str(number)}
+
+
+def _is_on(hang: Hang, task: Task) -> bool:
+    return hang.report.notes.get(RUN) == str(task.number)
 
 
 def _nothing(line: str) -> None:
