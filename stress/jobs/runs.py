@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import threading
 import traceback
@@ -25,6 +24,7 @@ from stress.jobs.targets import SEED, Kind, Target
 from stress.migration import bench
 from verify import program
 from verify.abc import UsageError
+from verify.processes import signal_name
 from verify.supervise import Json, Result, Task
 
 if TYPE_CHECKING:
@@ -168,8 +168,4 @@ def command(words: tuple[str, ...], seed: int) -> Outcome:
     code = done.returncode
     if code >= 0:
         return Outcome(f"exit code {code}" if code else "")
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return Outcome(f"ended by {name}")
+    return Outcome(f"ended by {signal_name(-code)}")

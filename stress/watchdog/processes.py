@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from verify.processes import stat_of
+
 __all__ = [
     "Process",
     "Usage",
@@ -55,13 +57,8 @@ class Usage:
 
 def one(pid: int) -> Process | None:
     """Return process `pid`, None when it is gone."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
-        # The name in brackets may hold anything, brackets too.
-        fields = text[text.rindex(")") + 2 :].split()
-        return Process(pid, int(fields[1]), fields[0], int(fields[19]))
-    except (OSError, ValueError, IndexError):
-        return None
+    stat = stat_of(PROC / str(pid))
+    return Process(pid, stat.parent, stat.state, stat.ticks) if stat is not None else None
 
 
 def tree(root: int, without: int = 0) -> tuple[Process, ...]:
@@ -89,9 +86,9 @@ def usage(pid: int) -> dict[int, Usage]:
         for task in (PROC / str(pid) / "task").iterdir():
             with suppress(OSError, ValueError, IndexError):
                 cpu, queued = (task / "schedstat").read_text().split()[:2]
-                text = (task / "stat").read_text(errors="replace")
-                state = text[text.rindex(")") + 2]
-                threads[int(task.name)] = Usage(state, int(cpu), int(queued))
+                stat = stat_of(task)
+                if stat is not None:
+                    threads[int(task.name)] = Usage(stat.state, int(cpu), int(queued))
     return threads
 
 

@@ -151,6 +151,18 @@ def test_ctrl_c_of_the_programs(body: Callable[[], object], backend: str) -> Non
     assert state.executions == len(got)
 
 
+def test_signals_without_a_name() -> None:
+    """A real-time signal that only has a number reaches its handler."""
+    number = signal.SIGRTMIN + 2
+    before = signal.signal(number, lambda sent, _frame: got.append(sent))
+    try:
+        state = run(lambda: signal.raise_signal(number))
+    finally:
+        signal.signal(number, before)
+
+    assert (Verdict.NOT_FOUND, [number] * state.executions) == (state.verdict, got), state.groups
+
+
 @both
 def test_main_has_ended(backend: str) -> None:
     """A signal that a thread sends after the main task's end reaches nobody, and the thread goes on."""

@@ -46,6 +46,7 @@ from verify.observe.layout import (
     WAIT_AT,
 )  # fmt: skip
 from verify.observe.pages import Tables
+from verify.processes import stat_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -431,10 +432,8 @@ def _prune(directory: Path) -> None:
 
 def _start_ticks() -> str:
     """Return when this process started, as /proc has it: with the pid it names the process for good."""
-    with suppress(OSError):
-        stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
-    return str(monotonic_ns())
+    stat = stat_of(Path("/proc/self"))
+    return str(monotonic_ns() if stat is None else stat.ticks)
 
 
 recorder = Recorder()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from verify import _real
 from verify.primitives.patches import Patch, function
+from verify.processes import signal_name
 from verify.runtime import current, interrupts
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _send(execution: Execution, me: Task, signum: int) -> bool:
     handler = signal.getsignal(signum)
     if not callable(handler):
         return False
-    execution.point(me, "signal.send", signal.Signals(signum).name)
+    execution.point(me, "signal.send", signal_name(signum))
     interrupts.post(execution, execution.tasks[0], lambda: handler(signum, sys._getframe(1)))  # noqa: SLF001 - a handler gets a frame
     return True
 

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from verify import _real
+from verify.processes import signal_name
 from verify.supervise import trees, wire, worker
 
 if TYPE_CHECKING:
@@ -153,8 +154,4 @@ def how_it_ended(code: int) -> tuple[bool, str]:
     """Return whether a signal ended a process, and the words for its exit code."""
     if code >= 0:
         return False, f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return True, f"ended by {name}"
+    return True, f"ended by {signal_name(-code)}"

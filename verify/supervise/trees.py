@@ -12,13 +12,15 @@ import os
 import signal
 from pathlib import Path
 
+from verify.processes import stat_of
+
 
 def descendants(pid: int) -> list[int]:
     """Return the processes below `pid`, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and (parent := _parent(entry)) is not None:
-            children.setdefault(parent, []).append(int(entry.name))
+        if entry.name.isdecimal() and (stat := stat_of(entry)) is not None:
+            children.setdefault(stat.parent, []).append(int(entry.name))
     found: list[int] = []
     todo = [pid]
     while todo:
@@ -26,15 +28,6 @@ def descendants(pid: int) -> list[int]:
         found += below
         todo += below
     return found
-
-
-def _parent(entry: Path) -> int | None:
-    try:
-        text = (entry / "stat").read_text(errors="replace")
-    except OSError:
-        return None  # it ended meanwhile
-    # The command's name is in brackets and may contain anything, brackets too.
-    return int(text.rpartition(")")[2].split()[1])
 
 
 def kill_tree(pid: int) -> None:
