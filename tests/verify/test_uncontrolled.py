@@ -6,16 +6,22 @@ import os
 import select
 import selectors
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from verify import RandomWalk, explore
 from verify.explore import Verdict
+from verify.primitives import uncontrolled
 from verify.program import of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def files_and_processes() -> None:
@@ -36,6 +42,99 @@ def test_files_and_processes_pass_through_and_are_noted() -> None:
         message.partition(" calls ")[2].partition(" at ")[0] for message in messages
     ]
     assert all("test_uncontrolled.py" in message for message in messages)
+
+
+def noted(body: Callable[[], object]) -> list[str]:
+    state = explore(of(body), RandomWalk(1), executions=1)
+
+    assert Verdict.NOT_FOUND == state.verdict, state.groups
+    return sorted(note.finding.key[0] for note in state.notes.values())
+
+
+def test_processes_started_directly() -> None:
+    """A process that the program starts by Popen is noted as that, whichever class of it."""
+
+    class Own(subprocess.Popen[bytes]):
+        pass
+
+    def body() -> None:
+        for kind in (subprocess.Popen, Own):
+            with kind(["true"]) as process:
+                assert 0 == process.wait()
+
+    assert ["subprocess.Popen"] == [what for what in noted(body) if "subprocess" in what]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("site-packages/", ["open()"]), ("dist-packages/", ["open()"]), ("", [])],
+)
+def test_installed_programs(place: str, expected: list[str]) -> None:
+    """What is installed below the standard library is a program like any other; the library itself is not."""
+    names: dict[str, Callable[[], object]] = {}
+    text = "import os\ndef body():\n    open(os.devnull).close()\n"
+    exec(compile(text, f"{uncontrolled.STDLIB}{place}thing.py", "exec"), names)  # noqa: S102 - a file of that name
+
+    assert expected == noted(names["body"])
+
+
+class Shouts(socketserver.BaseRequestHandler):
+    """Answers in capitals."""
+
+    def handle(self) -> None:
+        """Answer one request."""
+        self.request.sendall(self.request.recv(9).upper())
+
+
+def test_servers_are_modelled() -> None:
+    """A server of `socketserver`, which a selector watches by its `fileno`, serves inside a check."""
+
+    def body() -> None:
+        with socketserver.TCPServer(("127.0.0.1", 0), Shouts) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            with socket.create_connection(("127.0.0.1", server.server_address[1])) as near:
+                near.sendall(b"hello")
+                assert near.recv(9) == b"HELLO"
+            server.shutdown()
+            thread.join()
+
+    assert [] == noted(body)
+
+
+def test_what_a_selector_says_of_a_server() -> None:
+    """The key holds the object as it was given, and it is found again once the server is closed."""
+
+    def body() -> None:
+        with selectors.DefaultSelector() as selector:
+            server = socketserver.TCPServer(("127.0.0.1", 0), Shouts)
+            key = selector.register(server, selectors.EVENT_READ, "data")
+            assert key.fileobj is server
+            assert key == selector.get_key(server) == selector.get_key(key.fd)
+            assert ([], [], []) == select.select([server], [], [], 0)
+            polled = select.poll()
+            polled.register(server, select.POLLIN)
+            assert [] == polled.poll(0)
+            server.server_close()
+            assert key == selector.unregister(server)
+            with pytest.raises(KeyError, match="not registered"):
+                selector.get_key(server)
+
+    assert [] == noted(body)
+
+
+def test_keys_of_real_files() -> None:
+    """A selector that watches real files knows their keys."""
+
+    def body() -> None:
+        reading, writing = os.pipe()
+        with selectors.DefaultSelector() as selector:
+            key = selector.register(reading, selectors.EVENT_READ, "data")
+            assert key == selector.get_key(reading)
+        os.close(reading)
+        os.close(writing)
+
+    assert ["selectors.select on files"] == noted(body)
 
 
 def test_select_on_sockets_is_modelled() -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """As `selectors.SelectorKey`: what is watched, its descriptor, for which events, with which data."""
+    """As `selectors.SelectorKey`: what is watched, as it was given, its descriptor, the events, the data."""
 
-    fileobj: Socket
+    fileobj: object
     fd: int
     events: int
     data: object
@@ -63,7 +63,7 @@ class Selector(Named):
             raise KeyError(f"{fileobj!r} is already registered")
         if not events or events & ~(selectors.EVENT_READ | selectors.EVENT_WRITE):
             raise ValueError(f"Invalid events: {events!r}")
-        key = Key(made, made.fileno(), events, data)
+        key = Key(fileobj, made.fileno(), events, data)
         self.keys[made] = key
         for gate in _gates(made, events):
             self.gate.watch(gate)
@@ -73,11 +73,8 @@ class Selector(Named):
         """Stop watching."""
         if self.real is not None:
             return self.real.unregister(fileobj)  # type: ignore[return-value, arg-type]
-        made = socket_of(fileobj)
-        try:
-            key = self.keys.pop(made)
-        except KeyError:
-            raise KeyError(f"{fileobj!r} is not registered") from None
+        made = self._watched(fileobj)
+        key = self.keys.pop(made)
         for gate in _gates(made, key.events):
             self.gate.unwatch(gate)
         return key
@@ -116,10 +113,9 @@ class Selector(Named):
 
     def get_key(self, fileobj: object) -> Key:
         """Return the key of a watched socket; KeyError if it is not watched."""
-        for made, key in self.keys.items():
-            if fileobj is made or fileobj == key.fd:
-                return key
-        raise KeyError(f"{fileobj!r} is not registered")
+        if self.real is not None:
+            return self.real.get_key(fileobj)  # type: ignore[return-value, arg-type]
+        return self.keys[self._watched(fileobj)]
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -127,6 +123,15 @@ class Selector(Named):
             self.real.close()
         for made in list(self.keys):
             self.unregister(made)
+
+    def _watched(self, fileobj: object) -> Socket:
+        made = modelled(fileobj)
+        if made in self.keys:
+            return made
+        for made, key in self.keys.items():  # what is closed has no descriptor any more
+            if fileobj is key.fileobj:
+                return made
+        raise KeyError(f"{fileobj!r} is not registered")
 
     def _pass_through(self) -> selectors.BaseSelector:
         """Become a real selector: what it waits for (a pipe, a subprocess) is not the check's."""
@@ -155,24 +160,35 @@ def running_execution() -> Execution:
     return execution
 
 
-def socket_of(fileobj: object) -> Socket:
-    """Return the modelled socket that this is, or is the descriptor of; raises `ValueError` if it is none."""
+def modelled(fileobj: object) -> Socket | None:
+    """Return the modelled socket that this is, or whose descriptor it is or names (a server); None if there is none."""
     if isinstance(fileobj, Socket):
         return fileobj
-    if isinstance(fileobj, int):  # what asyncio hands over
-        made = Network.of(running_execution()).by_number.get(fileobj)
-        if made is not None:
-            return made
-    raise ValueError(
-        f"{fileobj!r} is not a socket made inside the check, so waiting for it cannot be controlled"
-    )
+    number: object = fileobj
+    if not isinstance(fileobj, int):  # an int is what asyncio hands over
+        ask = getattr(fileobj, "fileno", None)
+        try:
+            number = ask() if callable(ask) else None
+        except (OSError, ValueError):  # a closed file, one without a descriptor
+            return None
+    if not isinstance(number, int):
+        return None
+    return Network.of(running_execution()).by_number.get(number)
+
+
+def socket_of(fileobj: object) -> Socket:
+    """Return the modelled socket behind an object or descriptor; raises `ValueError` if there is none."""
+    made = modelled(fileobj)
+    if made is None:
+        raise ValueError(
+            f"{fileobj!r} is not a socket made inside the check, so waiting for it cannot be controlled"
+        )
+    return made
 
 
 def is_foreign(fileobj: object) -> bool:
     """Say whether this is something real: an open file or its descriptor."""
-    if isinstance(fileobj, int):
-        return fileobj not in Network.of(running_execution()).by_number
-    return not isinstance(fileobj, Socket) and hasattr(fileobj, "fileno")
+    return (isinstance(fileobj, int) or hasattr(fileobj, "fileno")) and modelled(fileobj) is None
 
 
 def _select(  # noqa: PLR0917 - as select.select
@@ -187,18 +203,19 @@ def _select(  # noqa: PLR0917 - as select.select
     if all(is_foreign(each) for each in (*rlist, *wlist, *xlist)) and (rlist or wlist or xlist):
         execution.uncontrolled("select.select on files")
         return _real.select(rlist, wlist, xlist, timeout)  # type: ignore[type-var] # files, as they were given
+    reading = [(each, socket_of(each)) for each in rlist]
+    writing = [(each, socket_of(each)) for each in wlist]
     wanted: dict[Socket, int] = {}
-    for several, event in ((rlist, selectors.EVENT_READ), (wlist, selectors.EVENT_WRITE)):
-        for each in several:
-            made = socket_of(each)
+    for several, event in ((reading, selectors.EVENT_READ), (writing, selectors.EVENT_WRITE)):
+        for _, made in several:
             wanted[made] = wanted.get(made, 0) | event
     with Selector() as selector:
         for made, events in wanted.items():
             selector.register(made, events)
         ready = {key.fileobj: mask for key, mask in selector.select(timeout)}
     return (
-        [each for each in rlist if ready.get(socket_of(each), 0) & selectors.EVENT_READ],
-        [each for each in wlist if ready.get(socket_of(each), 0) & selectors.EVENT_WRITE],
+        [each for each, made in reading if ready.get(made, 0) & selectors.EVENT_READ],
+        [each for each, made in writing if ready.get(made, 0) & selectors.EVENT_WRITE],
         [],
     )
 

@@ -1,7 +1,7 @@
 """What passes through: opening files and starting processes are carried out, and noted as uncontrolled.
 
 Promises: results are the real ones. A note says who did it where, once an execution; only calls made
-by the program itself are noted, not those of the standard library on its behalf.
+by the program itself (installed packages included) are noted, not those of the standard library on its behalf.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PATHLIB = os.path.join(os.path.dirname(os.__file__), "pathlib")  # noqa: PTH118, PTH120 - as frames name files
 STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of file names, as frames have them
+INSTALLED = tuple(f"{STDLIB}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+"""What was installed lies below the standard library's directory, and may be the program under test."""
 
 
 def _noted(original: Model, what: str) -> Model:
@@ -44,13 +46,16 @@ def _is_the_programs(frame: FrameType | None) -> bool:
     if frame is None:
         return False
     filename = frame.f_code.co_filename
-    return not filename.startswith(STDLIB) and not is_framework(filename)
+    if filename.startswith(STDLIB) and not filename.startswith(INSTALLED):
+        return False
+    return not is_framework(filename)
 
 
 def rows() -> list[Patch]:
     """Return the patches that note what they pass through."""
     return [
         Patch(builtins, "open", _noted(builtins.open, "open()")),
+        Patch(subprocess.Popen, "__init__", _noted(subprocess.Popen.__init__, "subprocess.Popen")),
         Patch(subprocess, "run", _noted(subprocess.run, "subprocess.run")),
         Patch(
             subprocess, "check_output", _noted(subprocess.check_output, "subprocess.check_output")
