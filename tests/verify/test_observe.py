@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import select
 import selectors
@@ -9,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from tests.verify.observing import Things, blocked, label, lines, named, until, 
 from verify.observe import layout
 from verify.observe.flight import read
 from verify.observe.install import note
-from verify.observe.recorder import local
+from verify.observe.recorder import local, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,6 +292,41 @@ def test_dead_owner(flight: Path) -> None:
     assert seen is not None
     assert (False, ["lock"]) == (seen.alive, [label(taken, hold.object) for hold in seen.holds])
     lock.release()
+
+
+def test_slot_of_a_dead_owner(flight: Path) -> None:
+    """Its slot is free once another thread has given back the one lock and the other is gone."""
+    lock, others, mine = threading.Lock(), [threading.RLock()], []
+
+    def take() -> None:
+        mine.append(local.me)
+        lock.acquire()
+        others[0].acquire()
+
+    thread = threading.Thread(target=take, name="gone")
+    thread.start()
+    thread.join()
+    until(flight, lambda taken: (seen := named(taken, "gone")) is not None and not seen.alive)
+    (me,) = mine
+    steps = [me.place in recorder.ended]
+    lock.__exit__(None, None, None)
+    steps.append(me.place in recorder.ended)
+    others.clear()
+
+    assert [False, False, True] == [*steps, me.place in recorder.ended]
+
+
+def test_shared_places(flight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object beyond the table's size leaves no place to others when it dies: it had none of its own."""
+    monkeypatch.setattr(recorder, "fresh_objects", itertools.count(layout.MOST_OBJECTS - 1))
+    monkeypatch.setattr(recorder, "dead_objects", deque())
+    flag = threading.Event()
+    flag.set()
+    things: list[object] = [threading.Lock(), threading.RLock(), queue.SimpleQueue(), flag]
+    del flag
+    things.clear()
+
+    assert [layout.MOST_OBJECTS - 1] == list(recorder.dead_objects)
 
 
 def test_names(flight: Path) -> None:

@@ -220,6 +220,32 @@ def test_exception_between(flight: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert () == thread.holds
 
 
+@pytest.mark.parametrize(
+    "give_back",
+    [lambda lock: lock.release(), lambda lock: lock.__exit__(None, None, None)],
+    ids=["release", "with"],
+)
+def test_exception_while_giving_back(
+    flight: Path, monkeypatch: pytest.MonkeyPatch, give_back: Callable[..., object]
+) -> None:
+    """An exception that arrives behind the hold's clearing leaves the lock free and nothing held."""
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    for each in (threading.Lock(), threading.RLock()):
+        each.acquire()
+        monkeypatch.setattr(locks, "_pack_entry", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            give_back(each)
+        monkeypatch.undo()
+        assert each.acquire(blocking=False)
+        each.release()
+    thread = named(read(flight), "MainThread")
+    assert thread is not None
+    assert () == thread.holds
+
+
 def test_signal_handler(flight: Path) -> None:
     """A signal handler may take locks and use queues while the thread it interrupts does the same."""
     lock, other = threading.Lock(), threading.RLock()

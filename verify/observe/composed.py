@@ -75,7 +75,7 @@ class Seen:
 
     def __del__(self) -> None:
         try:  # noqa: SIM105 - by the end of the interpreter only builtins are left
-            recorder.dead_objects.append(self.place)
+            recorder.forget(self.place)
         except (AttributeError, TypeError):
             pass  # an interpreter that is half gone
 

@@ -65,7 +65,7 @@ THREADS_AT = HEADER_SIZE
 
 MOST_OBJECTS = 16384
 OVERFLOW = 1024
-"""Places behind the others for objects that found none: written when a thread blocks on one."""
+"""Places behind the others for objects that found none; they share them, and the newest of each is what is written."""
 OBJECT = Struct("<QQQQQIIIIII")
 """Id, value, limit, lock (NONE: none), notify_ns, notify slot, waiters then, stack, label, site (stack), kind."""
 OBJECT_VALUE_AT = 8

@@ -6,7 +6,8 @@ lock itself keeps two threads from writing the same record. Nothing is waited fo
 Does not: trace the locks that the import system makes.
 
 Where an exception (a KeyboardInterrupt, say) arrives between taking the lock and returning, the lock is given back: a
-lock of C has no such gap, and a `with` statement could not give back what it never got.
+lock of C has no such gap, and a `with` statement could not give back what it never got. Where it arrives while the
+lock is given back, the lock is free afterwards.
 """
 
 from __future__ import annotations
@@ -122,7 +123,9 @@ class Traced:
             self.owner = None
             me.words[hold >> 3] = 0
             if hold != SCRATCH_HOLD:
-                owner.free.append(hold)
+                owner.holds.append(hold)
+                if owner.ended:
+                    recorder.vacate(owner)
 
     def take(self, me: Me, blocking: bool, timeout: float, frame: FrameType) -> bool:
         """Take the lock for somebody who does not hold it; return whether it was taken."""
@@ -169,7 +172,7 @@ class Traced:
             owner = self.owner
             if owner is not None:
                 self.given_back(owner)  # nobody can wait for it any more
-            recorder.dead_objects.append(self.place)
+            recorder.forget(self.place)
         except (AttributeError, TypeError):
             pass  # never enrolled, or the interpreter is half gone
 
@@ -282,26 +285,27 @@ class Lock(Traced):
             me: Me = local.me
         except AttributeError:
             me = enter()
-        owner = self.owner
-        if owner is None or self is me.inner or me.noise is not None:
+        if self.owner is not me or self is me.inner or me.noise is not None:
             self._release(me, _getframe(1))
             return
-        self.owner = None
-        hold = self.hold
-        me.words[hold >> 3] = 0
-        if hold != SCRATCH_HOLD:
-            owner.free.append(hold)
-        frame = _getframe(1)
-        key = (id(frame.f_code), frame.f_lasti)
-        me.ops = ops = me.ops + 1
-        seq = me.next()
-        _pack_entry(
-            me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, _RELEASE, 0, 0,
-            self.number & WORD, _stacks.get(key) or recorder.site(frame), ops & WORD,
-        )  # fmt: skip
-        if not ops & 63:
-            me.count()
-        self.real.release()
+        try:
+            self.owner = None
+            hold = self.hold
+            me.words[hold >> 3] = 0
+            if hold != SCRATCH_HOLD:
+                me.holds.append(hold)
+            frame = _getframe(1)
+            key = (id(frame.f_code), frame.f_lasti)
+            me.ops = ops = me.ops + 1
+            seq = me.next()
+            _pack_entry(
+                me.buffer, RING_AT + seq % MOST_ENTRIES * ENTRY_SIZE, seq, monotonic_ns(), me.slot, _RELEASE, 0, 0,
+                self.number & WORD, _stacks.get(key) or recorder.site(frame), ops & WORD,
+            )  # fmt: skip
+            if not ops & 63:
+                me.count()
+        finally:
+            self.real.release()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; return whether it was taken."""
@@ -321,16 +325,17 @@ class Lock(Traced):
 
     def _release(self, me: Me, frame: FrameType) -> None:
         real = self.real
-        if self.owner is not None:
-            self.given_back(me)
-        elif not real.locked():
+        if self.owner is None and not real.locked():
             real.release()  # raises
-        if self is me.inner:
-            me.seq = me.next()
-        else:
-            key = (id(frame.f_code), frame.f_lasti)
-            _entry(me, _RELEASE, self.number, _stacks.get(key) or recorder.site(frame))
-        real.release()
+        try:
+            self.given_back(me)
+            if self is me.inner:
+                me.seq = me.next()
+            else:
+                key = (id(frame.f_code), frame.f_lasti)
+                _entry(me, _RELEASE, self.number, _stacks.get(key) or recorder.site(frame))
+        finally:
+            real.release()
         if me.noise is not None:
             me.noise()
 
@@ -451,17 +456,19 @@ class RLock(Traced):
             real.release()  # raises, unless it was taken before there was a recording
             return
         count = self.count - 1
-        if count:
-            self.count = count
-            if self.hold != SCRATCH_HOLD:
-                me.words[self.hold + HOLD_COUNT_AT >> 3] -= 1
-        else:
-            self.given_back(me)
-        if self is me.inner:
-            me.seq = me.next()
-        else:
-            _entry(me, _R_RELEASE, self.number, recorder.site(frame))
-        real.release()
+        try:
+            if count:
+                self.count = count
+                if self.hold != SCRATCH_HOLD:
+                    me.words[self.hold + HOLD_COUNT_AT >> 3] -= 1
+            else:
+                self.given_back(me)
+            if self is me.inner:
+                me.seq = me.next()
+            else:
+                _entry(me, _R_RELEASE, self.number, recorder.site(frame))
+        finally:
+            real.release()
         if me.noise is not None:
             me.noise()
 

@@ -70,15 +70,17 @@ _PACK_WAIT = WAIT.pack_into
 class Me:
     """One thread as the recorder knows it: where its slot lies, and what is under way in it.
 
-    `free` are the byte offsets of the unused hold records. `inner` is the lock whose operations belong to the
-    composed operation under way (the mutex inside a queue): they are no entries of their own. `seq` is the number
-    drawn for that operation at the last release of the inner lock, so that its entry has its true place in the order.
+    `free` are the byte offsets of the unused hold records, `holds` the list that they come back to: the same one, until
+    the thread ends. `places` holds the slot's place until it is given away. `inner` is the lock whose operations
+    belong to the composed operation under way (the mutex inside a queue): they are no entries of their own. `seq` is
+    the number drawn for that operation at the last release of the inner lock, so that its entry has its true place in
+    the order.
     `path` is the path of creation ("main/1"), where it is known.
     """
 
     __slots__ = (
-        "base", "buffer", "children", "ended", "free", "ident", "inner", "native", "next", "noise", "ops", "outer",
-        "part", "path", "place", "seq", "slot", "stamp", "started", "thread", "waiting", "words",
+        "base", "buffer", "children", "ended", "free", "holds", "ident", "inner", "native", "next", "noise", "ops",
+        "outer", "part", "path", "place", "places", "seq", "slot", "stamp", "started", "thread", "waiting", "words",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, place: int, slot: int) -> None:
@@ -86,7 +88,9 @@ class Me:
         self.place = place
         self.base = THREADS_AT + place * SLOT_SIZE
         first = self.base + HOLDS_AT
-        self.free = [first + place * layout.HOLD.size for place in reversed(range(MOST_HOLDS))]
+        self.places = [place] if place else []
+        self.holds = [first + at * layout.HOLD.size for at in reversed(range(MOST_HOLDS))]
+        self.free = self.holds
         self.ops = self.stamp = self.seq = self.ended = 0
         self.ident = self.native = 0
         self.started = monotonic_ns()
@@ -328,11 +332,21 @@ class Recorder(Tables):
         me.count()
         me.write_identity(self)
         me.thread = None
-        if me.place and len(me.free) == MOST_HOLDS:
-            del self.threads[me.place]
-            self.ended.append(me.place)
         me.base = THREADS_AT
         me.free = [SCRATCH_HOLD]
+        self.vacate(me)
+
+    def vacate(self, me: Me) -> None:
+        """Let the slot of a thread that has ended be used again once nothing is held in it.
+
+        1. The thread ends while it holds something. 2. Two others give back its last two holds, and both see that
+        nothing is held any more. The first of them to take the place away gives it on.
+        """
+        if len(me.holds) == MOST_HOLDS:
+            with suppress(IndexError):
+                place = me.places.pop()
+                del self.threads[place]
+                self.ended.append(place)
 
     # Objects
 
@@ -346,7 +360,7 @@ class Recorder(Tables):
         limit: int = NONE,
         lock: int = NONE,
     ) -> tuple[int, int]:
-        """Enter an object; return its number and its place, which goes back to `dead_objects`.
+        """Enter an object; return its number and its place, for `forget`.
 
         `frame` makes it, and `label` is what it is called (empty: what the instruction behind the call says).
         """
@@ -375,6 +389,11 @@ class Recorder(Tables):
             kind,
         )
         return number, place
+
+    def forget(self, place: int) -> None:
+        """An object has died: its place may be used again, unless it was one of those that several share."""
+        if place < layout.MOST_OBJECTS:
+            self.dead_objects.append(place)
 
     # Notes
 
