@@ -18,7 +18,7 @@ from typing import Final
 
 from stress.watchdog import processes
 from stress.watchdog.flights import flights_of
-from stress.watchdog.sidecar import Watchdog
+from stress.watchdog.sidecar import StartError, Watchdog
 from stress.watchdog.writing import unusable
 from verify.observe import launch
 
@@ -100,10 +100,8 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(signal.signal, signal.SIGTERM, before)
         try:
             return watchdog.run().code
-        except OSError as error:
-            return _refuse(
-                f"{words[0] if words else pid}: {error.strerror}; give a command that PATH finds"
-            )
+        except StartError as error:
+            return _refuse(f"{words[0]}: {error.strerror}; give a command that PATH finds")
 
 
 def _ended(_number: int, _frame: object) -> None:

@@ -65,10 +65,9 @@ def _read(path: Path) -> str:
 
 
 def kill(targets: Iterable[Process]) -> None:
-    """Kill the processes, children before their parents, so that no parent starts them anew."""
-    listed = list(targets)
-    for target in reversed(listed):
+    """Kill the processes in the order given, parents first: a parent that lives on would start its children anew."""
+    for pid, ticks in dict.fromkeys((each.pid, each.ticks) for each in targets):
         with suppress(OSError):
-            now = processes.one(target.pid)
-            if now is not None and now.ticks == target.ticks:
-                os.kill(target.pid, signal.SIGKILL)
+            now = processes.one(pid)
+            if now is not None and now.ticks == ticks:
+                os.kill(pid, signal.SIGKILL)

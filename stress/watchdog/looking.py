@@ -18,12 +18,13 @@ from verify.backtraces import ProcessDump, collect
 from verify.observe import flight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from stress.watchdog.processes import Process
     from verify.observe.snapshot import Snapshot
 
-__all__ = ["Sight", "describe", "dumps", "look"]
+__all__ = ["Sight", "describe", "dumps", "listed", "look"]
 
 _NAME: Final = re.compile(r"flight-(\d{1,10})-(\d{1,20})\.s3f")
 _AT_ONCE: Final = 4
@@ -44,19 +45,29 @@ class Sight(NamedTuple):
         return tuple(each.snapshot for each in self.readings if each.snapshot is not None)
 
 
-def look(root: int, flights: Path | None) -> Sight:
-    """Look at process `root`, its descendants, and those that left it but record into `flights`."""
-    listed = list(processes.tree(root, without=os.getpid()))[:MOST_PROCESSES]
-    recordings = _recordings(flights) if flights is not None else {}
-    known = {process.pid for process in listed}
+def listed(root: int, flights: Path | None) -> tuple[Process, ...]:
+    """Return process `root`, its descendants, and those that left it but record into `flights`; parents first."""
+    return _listed(root, _recordings(flights))
+
+
+def _listed(root: int, recordings: Iterable[tuple[int, int]]) -> tuple[Process, ...]:
+    found = list(processes.tree(root, without=os.getpid()))[:MOST_PROCESSES]
+    known = {process.pid for process in found}
     for pid, ticks in recordings:
-        if pid not in known and len(listed) < MOST_PROCESSES:
+        if pid not in known and len(found) < MOST_PROCESSES:
             process = processes.one(pid)
             if process is not None and process.ticks == ticks and process.state not in "ZX":
-                listed.append(process)
+                found.append(process)
+    return tuple(found)
+
+
+def look(root: int, flights: Path | None) -> Sight:
+    """Look at process `root`, its descendants, and those that left it but record into `flights`."""
+    recordings = _recordings(flights)
+    seen = _listed(root, recordings)
     readings: list[Reading] = []
     problems: list[str] = []
-    for process in listed:
+    for process in seen:
         snapshot = None
         path = recordings.get((process.pid, process.ticks))
         if path is not None:
@@ -68,11 +79,13 @@ def look(root: int, flights: Path | None) -> Sight:
             snapshot = None  # it stopped recording: what it says is of the past
         usage = processes.usage(process.pid)
         readings.append(Reading(process.pid, process.ticks, snapshot, usage))
-    return Sight(tuple(listed), readings, tuple(problems))
+    return Sight(seen, readings, tuple(problems))
 
 
-def _recordings(flights: Path) -> dict[tuple[int, int], Path]:
+def _recordings(flights: Path | None) -> dict[tuple[int, int], Path]:
     found: dict[tuple[int, int], Path] = {}
+    if flights is None:
+        return found
     try:
         for path in flights.iterdir():
             name = _NAME.fullmatch(path.name)

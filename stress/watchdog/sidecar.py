@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from stress.watchdog.writing import Written
     from verify.observe.snapshot import Snapshot
 
-__all__ = ["Hang", "Outcome", "Watchdog"]
+__all__ = ["Hang", "Outcome", "StartError", "Watchdog"]
 
 ASKED_S: Final = 0.4
 """Patience of a report that is asked for: whoever asks has waited long enough."""
 STILL_S: Final = 0.2
 """Without an operation for so long a process is still enough for a dump from inside."""
+GRACE_S: Final = 2.0
+"""How long a command may take to end by itself when its watch is broken off."""
 LONGEST_LOOK_S: Final = 0.25
 """Between looks at most; at least a tenth of the limit."""
 
@@ -62,6 +64,10 @@ class Outcome(NamedTuple):
     code: int
     hangs: tuple[Hang, ...]
     killed: bool
+
+
+class StartError(OSError):
+    """The command to watch cannot be started."""
 
 
 class Watchdog:
@@ -120,21 +126,33 @@ class Watchdog:
     def run(self) -> Outcome:
         """Watch until the target has ended, or was killed, or (a process not started here) was reported.
 
-        Raises OSError when the command cannot be started.
+        Raises `StartError` when the command cannot be started.
         """
         if isinstance(self._target, int):
             return self._watch(self._target, None)
-        child = subprocess.Popen(list(self._target), env=self._environment)
+        try:
+            child = subprocess.Popen(list(self._target), env=self._environment)
+        except OSError as error:
+            raise StartError(error.errno, error.strerror or str(error)) from None
         self.pid = child.pid
         try:
             return self._watch(child.pid, child)
         finally:
             if child.poll() is None:  # something of ours went wrong, or the user has had enough
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.terminate()
-                    child.wait(2)
-                child.kill()
-                child.wait()
+                self._let_end(child)
+
+    def _let_end(self, child: subprocess.Popen[bytes]) -> None:
+        """Ask the command to end, then kill what is left of it and of all that it started."""
+        before = looking.listed(child.pid, self.flights)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.terminate()
+                child.wait(GRACE_S)
+        finally:
+            # While the command is not waited for, its pid is nobody else's.
+            below = looking.listed(child.pid, self.flights) if child.returncode is None else ()
+            ending.kill((*below, *before))
+            child.wait()
 
     def report_now(self, headline: str, patience_s: float) -> Hang | None:
         """From another thread: have a report written at the next look; None if that takes over `patience_s`."""
@@ -340,7 +358,11 @@ class Watchdog:
                 report = replace(report, repro=hang.report.repro)
                 again = Hang(report, writing.write(self.directory, report, path.stem))
                 self._hangs[-1] = again
-        ending.kill(sight.processes)
+        # The dumps took seconds, in which others may have been started.
+        root = sight.processes[0] if sight.processes else None
+        now = looking.listed(root.pid, self.flights) if root is not None else ()
+        same = bool(now) and root is not None and now[0].ticks == root.ticks
+        ending.kill((*(now if same else ()), *sight.processes))
 
 
 def _ended(root: int, child: subprocess.Popen[bytes] | None, pause_s: float) -> int | None:

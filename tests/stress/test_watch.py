@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from stress import cli
 from stress.hang import schema
 from stress.watchdog import EXIT_HANG, ending, processes, writing
-from stress.watchdog.sidecar import Watchdog
+from stress.watchdog.sidecar import Hang, Watchdog
 from tests.stress.hang_values import abba
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +148,68 @@ def test_bad_input(words: list[str], said: str, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.startswith(f"stage3 watch: {said}")
 
 
+def test_trouble_after_the_start_is_no_bad_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What goes wrong while the command runs is not blamed on its name."""
+
+    def full(_self: Watchdog) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Watchdog, "_watch", lambda self, _root, _child: full(self))
+
+    assert 3 == cli.main(["watch", "--no-record", "--", "true"])
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_broken_watch_leaves_nothing_running(tmp_path: Path) -> None:
+    """When the watch itself breaks off, what the command has started ends with it."""
+    started = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    tree: list[processes.Process] = []
+
+    def breaks() -> dict[str, str]:
+        assert watchdog.pid is not None
+        tree[:] = processes.tree(watchdog.pid)
+        if len(tree) > 1:
+            raise RuntimeError("no luck")
+        return {}
+
+    watchdog = Watchdog(python("-c", started), 5, tmp_path, notes=breaks, say=lambda _: None)
+    with pytest.raises(RuntimeError, match="no luck"):
+        watchdog.run()
+
+    assert [()] * 2 == [processes.tree(each.pid) for each in tree]
+
+
+@pytest.mark.slow
+def test_started_during_the_report(tmp_path: Path) -> None:
+    """A process that the program starts while its report is written is ended, too."""
+    program = (
+        "import subprocess, sys\n"
+        "sys.stdin.readline()\n"
+        "print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    late: list[int] = []
+    with subprocess.Popen(
+        python("-c", program), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+
+        def on_hang(_hang: Hang) -> bool:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+            late.append(int(process.stdout.readline()))
+            return True
+
+        Watchdog(process.pid, 0.3, tmp_path, on_hang=on_hang, say=lambda _: None).run()
+
+    assert 1 == len(late)
+    assert () == processes.tree(late[0])
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
 def test_bad_limit(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A limit that is no number of seconds above 0 is refused by its flag's name."""
@@ -220,6 +283,18 @@ def test_process_that_is_gone() -> None:
         processes.caught(gone, 1),
         processes.tree(gone),
     )
+
+
+def test_parents_are_killed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parent that outlived its child could start it anew."""
+    killed: list[int] = []
+    seen = [processes.Process(pid, pid - 1, "S", 7) for pid in (11, 12, 13)]
+    monkeypatch.setattr(processes, "one", {each.pid: each for each in seen}.get)
+    monkeypatch.setattr(os, "kill", lambda pid, _number: killed.append(pid))
+
+    ending.kill((*seen, *seen[1:]))
+
+    assert [11, 12, 13] == killed
 
 
 def test_pid_used_again_is_spared(tmp_path: Path) -> None:
