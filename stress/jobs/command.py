@@ -8,16 +8,14 @@ end the job with all that was found until then.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import secrets
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stress import ci
+from stress.interrupts import terminable
 from stress.jobs import noise, targets
 from stress.jobs.job import run_job
 from stress.jobs.progress import choose, span
@@ -28,8 +26,6 @@ from verify.abc import UsageError
 from verify.supervise import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stress.jobs.outcome import JobResult, Problem
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -196,29 +192,6 @@ def run(args: argparse.Namespace) -> int:
     for line in lines(result):
         say(line)
     return INTERRUPTED if result.interrupted else result.exit_code
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[list[int]]:
-    """Take SIGTERM for an interrupt: CI that cancels a job or runs out of time still gets what was found.
-
-    Yields the signals that came: the exception alone can be lost, in a finalizer that happened to run.
-    """
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield came
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def say(line: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.interrupts import terminable
 from stress.migrate_types import MigrateInputError, MigrateOptions, sized
 from stress.migration import plots
 from stress.migration.campaign import Job, Run
@@ -75,10 +76,11 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_BAD_INPUT
     output: Path = args.output
     runs = []
-    for job in jobs:
-        runs.append(run_job(job, output))
-        if not args.json:
-            tell(runs[-1])
+    with terminable():
+        for job in jobs:
+            runs.append(run_job(job, output))
+            if not args.json:
+                tell(runs[-1])
     write_whole(output / "index.html", plots.page("Migrations over time", runs))
     if args.json:
         sys.stdout.write(json.dumps([_json(each) for each in runs], indent=1) + "\n")

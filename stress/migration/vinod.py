@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.interrupts import terminable
 from stress.migrate_types import MigrateInputError, sized
 from stress.migration import guestperf, plots
 from stress.migration.campaign import Job
@@ -117,24 +118,24 @@ def scaled(ram: int, vcpus: int) -> Job:
 def run(args: argparse.Namespace) -> int:
     """Run everything; print, and return the exit code."""
     reported = scaled(args.ram, args.vcpus)
+    curved = [] if args.no_curves else curve_jobs(args.ram // SCALE // PAGE * PAGE, args.vcpus)
     try:
         check(reported, args.runs)
+        _check_curves(curved)
         guestperf.make_directory(args.output)
     except MigrateInputError as error:
         sys.stderr.write(f"stage3 vinod-2012: {error}\n")
         return EXIT_BAD_INPUT
     output: Path = args.output
     quiet: bool = args.json
-    runs = [_run(job, output, quiet) for job in (reported, replace(reported, design="thread"))]
-    claims = list(judge(*runs))
-    points: list[Run] = []
-    if not args.no_curves:
+    with terminable():
+        runs = [_run(job, output, quiet) for job in (reported, replace(reported, design="thread"))]
         points = [
             _run(job, output / f"curve-{number}", quiet)
             for number in range(args.runs)
-            for job in curve_jobs(args.ram // SCALE // PAGE * PAGE, args.vcpus)
+            for job in curved
         ]
-        claims += judge_points(points)
+    claims = [*judge(*runs), *(judge_points(points) if curved else ())]
     write_whole(
         output / "index.html", plots.page("The hang of July 2012", [*runs, *points], curves(points))
     )
@@ -149,13 +150,21 @@ def check(job: Job, runs: int) -> None:
         raise MigrateInputError(f"--runs {runs}; give a number from 1")
 
 
-def curve_jobs(ram: int, vcpus: int) -> Iterator[Job]:
+def _check_curves(jobs: Sequence[Job]) -> None:
+    try:
+        for job in jobs:
+            guestperf.check(job)
+    except MigrateInputError as error:
+        raise MigrateInputError(
+            f"for the curves an eighth of --ram is taken: {error}; or say --no-curves"
+        ) from None
+
+
+def curve_jobs(ram: int, vcpus: int) -> list[Job]:
     """Both curves' points: the dirty rate, and the slowed vCPUs at the highest rate."""
     base = scaled(ram, vcpus)
-    for rate in RATES:
-        yield replace(base, rate=rate)
-    for slow in SLOWED[1:]:
-        yield replace(base, rate=RATES[-1], slow=slow)
+    rates = [replace(base, rate=rate) for rate in RATES]
+    return rates + [replace(base, rate=RATES[-1], slow=slow) for slow in SLOWED[1:]]
 
 
 def _run(job: Job, directory: Path, quiet: bool) -> Run:  # noqa: FBT001 - of this module alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stress import cli
-from stress.migration import campaign, plots, series, vinod
+from stress.migration import campaign, guestperf, plots, series, vinod
 from stress.migration.campaign import Job, Run
 from stress.migration.series import Sample, SeriesError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 JOB = Job("specjbb", "rfc_v1", 1 << 30)
 SAMPLE = Sample(
@@ -135,6 +137,43 @@ def test_claims_are_judged() -> None:
     assert [False, False] == [
         claim.holds for claim in vinod.judge_points([run_of(job, hung=False, left=2000)])
     ]
+
+
+@pytest.mark.parametrize(("command", "module"), [("guestperf", guestperf), ("vinod-2012", vinod)])
+def test_sigterm_is_an_interrupt(
+    command: str, module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI that cancels a campaign ends the job under way by its clean-up: code 130, not a death in the middle."""
+    cleaned: list[str] = []
+
+    def job(job: Job, _directory: Path) -> Run:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            cleaned.append(job.design)
+        raise AssertionError
+
+    monkeypatch.setattr(module, "run_job", job)
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        code = cli.main([command, "--ram", "1G", "--output", str(tmp_path)])
+        after = signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert (130, 1) == (code, len(cleaned))
+    assert after not in {signal.SIG_DFL, signal.SIG_IGN}
+
+
+def test_curve_that_cannot_be_run_is_refused_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The curves' guests are an eighth of the given one: too small a one is bad input, not a failed claim."""
+    words = ["--ram", "16K", "--vcpus", "1", "--output", str(tmp_path / "out")]
+
+    assert 2 == cli.main(["vinod-2012", *words])
+    assert "for the curves an eighth of --ram is taken: 0 bytes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_curves_are_shares_of_hung_runs() -> None:
