@@ -8,7 +8,6 @@ finds.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 from stress import hunt_jobs as jobs
 from stress import hunt_text as text
 from stress import samples
-from stress.migrate import MigrateInputError, MigrateOptions, migrate
+from stress.migrate import MigrateOptions, migrate
 from stress.migration import scenarios
 from traces import store
+from verify.abc import UsageError
+from verify.cli import refuse
 from verify.explore import Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from stress.hunt_jobs import Find, Job, Result
 
-OK, DIFFERENT, BAD_INPUT = 0, 1, 2
+OK, DIFFERENT = 0, 1
 CLOSED_EXECUTIONS: Final = 1500
 WHOLE_EXECUTIONS: Final = 500
 AUDIT_EXECUTIONS: Final = 100
@@ -109,9 +110,8 @@ def run(args: argparse.Namespace) -> int:
     say = text.say
     try:
         wrong = _migrate_a_guest(args.output)
-    except MigrateInputError as error:
-        sys.stderr.write(f"stage3 hunt: {error}\n")
-        return BAD_INPUT
+    except UsageError as error:
+        return refuse("hunt", error)
     found = jobs.run_all(_jobs("rfc_v1", args))
     merged = merge(found)
     wrong += _report_finds(found, merged)

@@ -3,7 +3,7 @@
 Promises: source and destination are processes of their own with real threads and a real socket
 between them; vCPUs write until the source stops them. The destination digests every page before its
 first vCPU step; the result says how many pages were compared and which differ, and the same for the
-device sections of an image. Bad input raises `MigrateInputError` before anything runs. A run that
+device sections of an image. Bad input raises `UsageError` before anything runs. A run that
 stands still is reported by the watchdog.
 Assumes: memory for both guests. Does not: retry, or change the image.
 """
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from mig import image, transport
 from stress import digests, guests
 from stress.destination import DestinationProcess
+from stress.files import directory_for
 from stress.migrate_types import (
     Figures,
     MigrateInputError,
@@ -33,7 +34,8 @@ from stress.migration.series import recorded
 from stress.migration.workloads import SHAPES, Load
 from stress.side_channel import ChannelError, Message
 from stress.watchdog.counter import CounterWatchdog
-from stress.watchdog.writing import unusable
+from verify.abc import UsageError
+from verify.cli import refuse
 from verify.observe import install
 from verify.observe.recorder import recorder
 
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from mig.image import GuestImage
     from stress.side_channel import Value
 
-EXIT_BAD_INPUT: Final = 2
 DESTINATION_GRACE: Final = 5.0
 """Seconds that the destination's watchdog waits longer than the source's."""
 
@@ -77,8 +78,7 @@ def _guest(options: MigrateOptions) -> GuestImage:
 
 def _begin_files(options: MigrateOptions) -> None:
     """Refuse what could not be written later; an earlier run's series is emptied."""
-    if why := unusable(options.output):
-        raise MigrateInputError(f"--output {options.output}: {why}; name another directory")
+    directory_for("--output", options.output)
     if options.series is None:
         return
     try:
@@ -231,7 +231,7 @@ def _run(
 def migrate(options: MigrateOptions) -> MigrateResult:
     """Run one migration as described; blocks until it ended or stood still.
 
-    Raises `MigrateInputError` for bad input. After a hang (`hung` is set) the source's threads are
+    Raises `UsageError` for bad input. After a hang (`hung` is set) the source's threads are
     left where they hang, so that only ending the process gets rid of them.
     """
     options.check()
@@ -311,9 +311,8 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         result = migrate(_options(args))
-    except MigrateInputError as error:
-        sys.stderr.write(f"stage3 migrate: {error}\n")
-        return EXIT_BAD_INPUT
+    except UsageError as error:
+        return refuse("migrate", error)
     text = _json(result) if args.json else "\n".join(result.lines())
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

@@ -14,6 +14,7 @@ from typing import Final
 
 from mig import designs, transport
 from stress.migration.workloads import SHAPES, Load
+from verify.abc import UsageError
 
 PAGE: Final = 4096
 MAX_RAM: Final = 16 << 30
@@ -34,7 +35,7 @@ def sized(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
-class MigrateInputError(Exception):
+class MigrateInputError(UsageError):
     """Something given to the migration that it cannot work with; the text says what to do."""
 
 

@@ -8,10 +8,11 @@ or as the environment says (`GITHUB_ACTIONS`).
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 from stress.ci import github, junit, page
-from stress.jobs import folder as folders
+from stress.files import unusable, write_whole
 from verify.abc import UsageError
 
 if TYPE_CHECKING:
@@ -24,25 +25,26 @@ __all__ = ["PAGE", "check", "publish"]
 
 
 def check(settings: Settings) -> None:
-    """Raise `UsageError` for a JUnit file that could not be written."""
+    """Raise `UsageError` for a JUnit file that could not be written; makes nothing."""
     file = settings.junit
     if file is None:
         return
-    if file.is_dir():
-        raise UsageError(f"--junit {file} is a directory; name a file in it")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a"):
-            pass
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UsageError(f"--junit {file} cannot be written: {why}; name another file") from None
+        if stat.S_ISDIR(file.stat().st_mode):
+            raise UsageError(f"--junit {file} is a directory; name a file in it")
+        why = ""
+    except FileNotFoundError:
+        why = ""
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why := why or unusable(file.parent):
+        raise UsageError(f"--junit {file} cannot be written: {why}; name another file")
 
 
 def publish(result: JobResult) -> None:
     """Write all that is wanted of a job that is over."""
-    folders.write(result.folder / PAGE, page.of(result))
+    write_whole(result.folder / PAGE, page.of(result))
     if result.settings.junit is not None:
-        folders.write(result.settings.junit, junit.of(result))
+        write_whole(result.settings.junit, junit.of(result))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         github.publish(result)

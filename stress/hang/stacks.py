@@ -30,8 +30,8 @@ _CLASSES: Final = {
 _NATIVE: Final = (
     # A part of the C function's name, and the operation; the first that fits wins.
     ("rlock_acquire", "RLock.acquire"),
+    ("SimpleQueue_get", "SimpleQueue.get"),
     ("acquire_lock", "Lock.acquire"),
-    ("simplequeue", "SimpleQueue.get"),
     ("sock_recv", "socket.recv"),
     ("sock_accept", "socket.accept"),
     ("sock_connect", "socket.connect"),

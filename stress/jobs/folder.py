@@ -10,6 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from stress.files import write_whole
 from verify.abc import UsageError
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def keep(folder: Path, ended: Ended, headline: str, again: str) -> str:
     parts = [headline, "", ended.message, "", f"seed:  {ended.task.seed}", f"again: {again}", ""]
     if ended.earlier:
         parts[4:4] = [f"its worker had done {ended.earlier} runs before", ""]
-    write(place / "failure.txt", "\n".join(parts))
+    write_whole(place / "failure.txt", "\n".join(parts))
     for name, text in (
         ("stdout.txt", ended.stdout),
         ("stderr.txt", ended.stderr),
         ("stacks.txt", ended.report),
     ):
         if text:
-            write(place / name, text)
+            write_whole(place / name, text)
     return place.name
 
 
@@ -67,13 +68,3 @@ def files_of(folder: Path, problem: Problem) -> list[str]:
         else []
     )
     return [*problem.files, *own]
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -92,8 +92,9 @@ def _target(word: str) -> Target:
             raise UsageError(f"no migration scenario {name!r}; there are: {', '.join(SCENARIOS)}")
         return Target(Kind.MIGRATION, (word,))
     file = word.partition("::")[0]
-    if "::" in word or file.endswith(".py") or (file and Path(file).is_dir()):
-        if not Path(file).exists():
+    # os.path: what cannot be looked at, or is too long for a name, is not there.
+    if "::" in word or file.endswith(".py") or (file and os.path.isdir(file)):  # noqa: PTH112 - as said above
+        if not os.path.exists(file):  # noqa: PTH110 - as said above
             raise UsageError(
                 f"target {word!r}: there is no {file}; name a test as pytest does, from this directory"
             )

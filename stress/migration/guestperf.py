@@ -13,19 +13,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.files import directory_for, write_whole
 from stress.interrupts import terminable
-from stress.migrate_types import MigrateInputError, MigrateOptions, sized
+from stress.migrate_types import MigrateOptions, sized
 from stress.migration import plots
 from stress.migration.campaign import Job, Run
 from stress.migration.campaign import run as run_job
 from stress.migration.workloads import SHAPES, Load
-from stress.watchdog.writing import write_whole
+from verify.abc import UsageError
+from verify.cli import refuse
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-EXIT_BAD_INPUT: Final = 2
 DESIGNS: Final = ("thread", "rfc_v1")
 
 
@@ -70,10 +71,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         for job in jobs:
             check(job)
-        make_directory(args.output)
-    except MigrateInputError as error:
-        sys.stderr.write(f"stage3 guestperf: {error}\n")
-        return EXIT_BAD_INPUT
+        directory_for("--output", args.output)
+    except UsageError as error:
+        return refuse("guestperf", error)
     output: Path = args.output
     runs = []
     with terminable():
@@ -101,16 +101,6 @@ def _job(args: argparse.Namespace, shape: str, design: str) -> Job:
         time_limit=args.time_limit,
         limit=args.limit,
     )
-
-
-def make_directory(output: Path) -> None:
-    """Make the directory of a command's files; raises `MigrateInputError`."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise MigrateInputError(
-            f"--output {output} cannot be made ({error}); name a directory that can be written"
-        ) from None
 
 
 def check(job: Job) -> None:

@@ -19,12 +19,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.files import directory_for, write_whole
 from stress.interrupts import terminable
 from stress.migrate_types import MigrateInputError, sized
 from stress.migration import guestperf, plots
 from stress.migration.campaign import Job
 from stress.migration.campaign import run as run_job
-from stress.watchdog.writing import write_whole
+from verify.abc import UsageError
+from verify.cli import refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from stress.migration.campaign import Run
 
 GIB: Final = 1 << 30
-EXIT_BAD_INPUT: Final = 2
 PAGE: Final = 4096
 BUDGET: Final = (1 << 31) - 1
 PASSES: Final = 0.6
@@ -122,10 +123,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         check(reported, args.runs)
         _check_curves(curved)
-        guestperf.make_directory(args.output)
-    except MigrateInputError as error:
-        sys.stderr.write(f"stage3 vinod-2012: {error}\n")
-        return EXIT_BAD_INPUT
+        directory_for("--output", args.output)
+    except UsageError as error:
+        return refuse("vinod-2012", error)
     output: Path = args.output
     quiet: bool = args.json
     with terminable():

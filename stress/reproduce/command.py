@@ -7,24 +7,25 @@ trace file, whole or not at all, and named with the line that replays it.
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from stress.files import directory_for
 from stress.reproduce import evidence as evidences
 from stress.reproduce import target as targets
 from stress.reproduce.text import told
-from stress.watchdog.writing import unusable
 from traces import store
 from traces.errors import InputError
 from verify import program as programs
 from verify.abc import UsageError
-from verify.cli import BAD_INPUT, FOUND, INCONCLUSIVE, positive, refuse
+from verify.cli import BAD_INPUT, FOUND, INCONCLUSIVE, positive, refuse, seconds
 from verify.config import find
 from verify.steering import CAUSES, steer
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["BAD_INPUT", "add_parser", "run"]
 
@@ -49,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
         metavar="N",
     )
-    add("--seconds", type=_seconds, help="stop after S seconds", metavar="S")
+    add("--seconds", type=seconds, help="stop after S seconds", metavar="S")
     add("--seed", type=int, default=0, help="of the deviations from the recorded order (0)")
     add(
         "--package",
@@ -67,21 +68,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
-
-
 def run(args: argparse.Namespace) -> int:
     """Run `stage3 reproduce` with parsed arguments; return the exit code."""
     here = Path.cwd()
     try:
-        _check_output(args.output)
+        directory_for("--output", args.output)
         evidence = evidences.of(evidences.read(args.hang), str(args.hang))
         if evidence.report.verdict not in CAUSES:
             return _beyond(evidence.report.verdict)
@@ -108,11 +99,6 @@ def run(args: argparse.Namespace) -> int:
         return refuse("reproduce", error)
     sys.stdout.write(told(state, evidence, chosen, changed, file))
     return FOUND if traced and not state.doubt else INCONCLUSIVE
-
-
-def _check_output(directory: Path) -> None:
-    if why := unusable(directory):
-        raise UsageError(f"--output {directory}: {why}; name another directory")
 
 
 def _beyond(verdict: str) -> int:

@@ -63,7 +63,7 @@ def _noted(text: str, here: Path) -> str:
     try:
         (word,) = shlex.split(text)
         (noted,) = targets.parse([word])
-    except (ValueError, OSError):  # a UsageError is a ValueError; a name may be too long for a file
+    except ValueError:  # a UsageError is one
         return ""
     return _of_test(word, here) if noted.kind is Kind.PYTEST else noted.function
 

@@ -20,11 +20,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stress.files import write_whole
 from stress.hang.text import brief, show
 from stress.watchdog import ending, processes
 from stress.watchdog.session import MOST_LINE, Session
 from stress.watchdog.sidecar import Watchdog
-from stress.watchdog.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

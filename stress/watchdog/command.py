@@ -8,34 +8,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import signal
-import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
+from stress.files import directory_for
 from stress.watchdog import processes
 from stress.watchdog.flights import flights_of
 from stress.watchdog.sidecar import StartError, Watchdog
-from stress.watchdog.writing import unusable
+from verify.abc import UsageError
+from verify.cli import refuse, seconds
 from verify.observe import launch
 
 __all__ = ["add_parser", "run"]
-
-EXIT_BAD_INPUT: Final = 2
-
-
-def seconds(text: str) -> float:
-    """Return a number of seconds above 0; raise what argparse shows."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,16 +56,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Run `stage3 watch` with parsed arguments; return the exit code."""
+    try:
+        _check(args)
+        return _watched(args)
+    except UsageError as error:
+        return refuse("watch", error)
+
+
+def _check(args: argparse.Namespace) -> None:
+    pid: int | None = args.pid
+    if (pid is None) == (not args.words):
+        raise UsageError("give either a command (stage3 watch -- COMMAND ...) or --pid PID")
+    if pid is not None and (pid <= 0 or processes.one(pid) is None):
+        raise UsageError(f"--pid {pid}: no such process; `ps -e` lists those that run")
+    if pid == os.getpid():
+        raise UsageError(f"--pid {pid} is this command itself; give another process")
+    directory_for("--output", args.output)
+
+
+def _watched(args: argparse.Namespace) -> int:
     words: list[str] = args.words
     pid: int | None = args.pid
-    if (pid is None) == (not words):
-        return _refuse("give either a command (stage3 watch -- COMMAND ...) or --pid PID")
-    if pid is not None and (pid <= 0 or processes.one(pid) is None):
-        return _refuse(f"--pid {pid}: no such process; `ps -e` lists those that run")
-    if pid == os.getpid():
-        return _refuse(f"--pid {pid} is this command itself; give another process")
-    if why := unusable(args.output):
-        return _refuse(f"--output {args.output}: {why}; name another directory")
     with contextlib.ExitStack() as stack:
         flights = flights_of(pid) if pid is not None else None
         environment = None
@@ -101,14 +98,11 @@ def run(args: argparse.Namespace) -> int:
         try:
             return watchdog.run().code
         except StartError as error:
-            return _refuse(f"{words[0]}: {error.strerror}; give a command that PATH finds")
+            raise UsageError(
+                f"{words[0]}: {error.strerror}; give a command that PATH finds"
+            ) from None
 
 
 def _ended(_number: int, _frame: object) -> None:
     """Leave by way of the clean-up: the command must not outlive its watch."""
     raise SystemExit(128 + signal.SIGTERM)
-
-
-def _refuse(problem: str) -> int:
-    sys.stderr.write(f"stage3 watch: {problem}\n")
-    return EXIT_BAD_INPUT

@@ -23,6 +23,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from stress.files import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType, TracebackType
@@ -119,14 +121,8 @@ def hang_report(headline: str, processes: Mapping[str, int]) -> str:
 
 def write_report(directory: pathlib.Path, text: str) -> pathlib.Path:
     """Write `text` as `hang-PID.txt` into `directory` (made when missing): whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"hang-{os.getpid()}.txt"
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, text)
     return path
 
 

@@ -6,10 +6,10 @@ sentence, and the others are written anyway. A second report on one process gets
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
+from stress.files import write_whole
 from stress.hang import html, schema, text
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stress.hang.model import HangReport
 
-__all__ = ["Written", "unusable", "write", "write_whole"]
+__all__ = ["Written", "stem_for", "write"]
 
 
 class Written(NamedTuple):
@@ -60,24 +60,3 @@ def write(directory: Path, report: HangReport, stem: str) -> Written:
         except Exception:  # noqa: BLE001 - a fault in one format must not cost the others
             problems.append(f"internal error in stage3: {path}: {traceback.format_exc(limit=-3)}")
     return Written(tuple(files), tuple(problems))
-
-
-def unusable(directory: Path) -> str:
-    """Say why nothing could be written into `directory`, or into the nearest one above that exists; makes nothing."""
-    for place in (directory, *directory.parents):
-        if place.exists():
-            if not place.is_dir():
-                return f"{place} is no directory"
-            return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written"
-    return ""
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write `content` to `path`, whole or not at all; its directory is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_text(content, encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

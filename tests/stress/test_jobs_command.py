@@ -71,6 +71,9 @@ def test_duration_of_anything(text: str) -> None:
         (["a:b", "--output", "pyproject.toml"], "--output pyproject.toml: Not a directory"),
         (["a:b", "--junit", "docs"], "--junit docs is a directory"),
         (["a:b", "--junit", "/dev/null/x"], "--junit /dev/null/x cannot be written"),
+        (["a:b", "--junit", "docs/" + "n" * 300], "cannot be written: File name too long"),
+        (["n" * 300 + ".py::test_it"], "there is no nnn"),
+        (["n" * 300], "is none of tests/test_x.py::test_y"),
     ],
 )
 def test_refused(
@@ -84,6 +87,14 @@ def test_refused(
     err = capsys.readouterr().err.splitlines()
     assert (2, 1) == (code, len(err))
     assert said in err[0]
+
+
+def test_refusal_leaves_no_file(tmp_path: Path) -> None:
+    """A job that is refused has not made the JUnit file, nor its directory."""
+    file = tmp_path / "new" / "j.xml"
+    words = ["--junit", str(file), "--output", "/dev/null/x", "--count", "1"]
+
+    assert (2, False) == (main(["stress", "a:b", *words]), file.parent.exists())
 
 
 @pytest.mark.parametrize(

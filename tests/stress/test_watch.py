@@ -136,6 +136,7 @@ def test_report_on_demand(tmp_path: Path) -> None:
             ["--output", "pyproject.toml", "--", "true"],
             "--output pyproject.toml: pyproject.toml is no directory",
         ),
+        (["--output", "n" * 300, "--", "true"], f"--output {'n' * 300}: {'n' * 300}: File name"),
         (
             ["--no-record", "--", "/nowhere/x"],
             "/nowhere/x: No such file or directory; give a command",
@@ -216,7 +217,7 @@ def test_bad_limit(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         cli.main(["watch", "--limit", value, "--", "x"])
     assert 2 == error.value.code
-    assert "is not a number of seconds above 0" in capsys.readouterr().err
+    assert "is not a number of seconds above zero" in capsys.readouterr().err
 
 
 def test_limit_is_checked(tmp_path: Path) -> None:
