@@ -7,10 +7,10 @@ ended its process. At most `MOST_CASES` runs are listed; the counts of the suite
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
+from stress import junit
 from stress.jobs import folder as folders
 from verify.supervise import Fate
 
@@ -19,37 +19,26 @@ if TYPE_CHECKING:
 
 MOST_CASES: Final = 1000
 MOST_TEXT: Final = 20_000
-NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def of(result: JobResult) -> str:
     """Return the XML text."""
     shown = result.problems[:MOST_CASES]
-    failures = sum(problem.fate is Fate.FAILED for problem in shown)
     whole = [target.text for target in result.settings.targets]
     bad = {problem.target for problem in result.problems}
     suite = ET.Element("testsuite", name="stage3 stress", time=f"{result.seconds:.3f}")
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):
-        ET.SubElement(properties, "property", name=name, value=clean(value))
-    skipped = 0
+        ET.SubElement(properties, "property", name=name, value=_clean(value))
     for target in whole:
         if target in bad:
             continue
-        case = ET.SubElement(suite, "testcase", classname="stress", name=clean(target))
+        case = ET.SubElement(suite, "testcase", classname="stress", name=_clean(target))
         if not result.passed[target]:
-            skipped += 1
             ET.SubElement(case, "skipped", message="no run of it passed or failed")
     for problem in shown:
         _case(suite, problem, result)
-    suite.set("tests", str(len(suite) - 1))
-    suite.set("failures", str(failures))
-    suite.set("errors", str(len(shown) - failures))
-    suite.set("skipped", str(skipped))
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return junit.document(suite)
 
 
 def _properties(result: JobResult) -> list[tuple[str, str]]:
@@ -68,15 +57,14 @@ def _case(suite: ET.Element, problem: Problem, result: JobResult) -> None:
         suite,
         "testcase",
         classname="stress",
-        name=clean(f"{problem.target}[seed {problem.seed}]"),
+        name=_clean(f"{problem.target}[seed {problem.seed}]"),
         time=f"{problem.seconds:.3f}",
     )
     kind = "failure" if problem.fate is Fate.FAILED else "error"
-    found = ET.SubElement(case, kind, message=clean(problem.headline), type=problem.verdict)
+    found = ET.SubElement(case, kind, message=_clean(problem.headline), type=problem.verdict)
     files = [str(result.folder / file) for file in folders.files_of(result.folder, problem)]
-    found.text = clean("\n".join([problem.message, f"again: {problem.again}", *files]))
+    found.text = _clean("\n".join([problem.message, f"again: {problem.again}", *files]))
 
 
-def clean(text: str) -> str:
-    """Return `text` without what XML 1.0 cannot hold, at most `MOST_TEXT` characters."""
-    return NOT_XML.sub("\ufffd", text[:MOST_TEXT])
+def _clean(text: str) -> str:
+    return junit.clean(text, MOST_TEXT)

@@ -88,8 +88,9 @@ def thread_lines(row: ThreadRow) -> Iterator[str]:
 def doing(row: ThreadRow) -> str:
     """Return what a thread does, for whom it waits and since when, in one phrase."""
     text = f"{row.state}" + (f", {row.waits_for}" if row.waits_for else "")
-    if row.holder:
-        text += f", held by {row.holder}" if "join" not in row.waits_for else ""
+    operation = row.waits_for.partition(" ")[0]  # what follows is the program's own word
+    if row.holder and not operation.endswith((".join", "._shutdown")):
+        text += f", held by {row.holder}"
     return text + (f", since {row.since_s:.3f} s" if row.since_s is not None else "")
 
 

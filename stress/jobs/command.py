@@ -206,16 +206,19 @@ def lines(result: JobResult) -> list[str]:
     rate = (result.done - result.resumed) / result.seconds if result.seconds else 0.0
     noises = " ".join(settings.noise.words()) or "none"
     pace = f"{span(result.seconds)} ({rate:,.1f}/s)"
-    said = [result.verdict]
+    first, *more = result.verdict.splitlines()
+    # Behind a bar: GitHub takes a line for a command although blanks come first.
+    said = [plain(first), *(f"  | {plain(line)}" for line in more)]
     said.append(
         f"  {result.done:,} runs in {pace}, {result.workers} worker processes, noise: {noises}"
     )
     if result.resumed:
         said.append(f"  {result.resumed:,} of them remembered by {result.journal}")
     said += [
-        f"  {target}: {many:,} runs skipped" for target, many in sorted(result.skipped.items())
+        f"  {plain(target)}: {many:,} runs skipped"
+        for target, many in sorted(result.skipped.items())
     ]
-    said += [f"  {many:,} runs: {note}" for note, many in result.notes.most_common(5)]
+    said += [f"  {many:,} runs: {plain(note)}" for note, many in result.notes.most_common(5)]
     for problem in result.problems[:MOST_SHOWN]:
         said += _about(problem, result)
     if len(result.problems) > MOST_SHOWN:

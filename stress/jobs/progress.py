@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from traces.text import plain
 from verify.supervise import BAD, Ended, Tick
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Plain:
 
     def problem(self, problem: Problem) -> None:
         """Write the problem's line."""
-        self._write(f"stage3 stress: {problem.target}: {problem.headline}")
+        self._write(f"stage3 stress: {plain(problem.target)}: {plain(problem.headline)}")
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -173,7 +174,7 @@ class Bar:
     def problem(self, problem: Problem) -> None:
         """Print the problem's line above the live one."""
         self._progress.console.print(
-            f"{problem.target}: {problem.headline}", markup=False, highlight=False
+            f"{plain(problem.target)}: {plain(problem.headline)}", markup=False, highlight=False
         )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from stress.ci.junit import clean
+from stress import junit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Case", "document"]
 
+MOST_MESSAGE: Final = 1_000
 MOST_TEXT: Final = 200_000
 _OUTCOMES: Final = ("failure", "error", "skipped")
 
@@ -44,28 +45,21 @@ def names(nodeid: str) -> tuple[str, str]:
 def document(cases: Iterable[Case]) -> str:
     """Return the XML of a test suite."""
     suite = ET.Element("testsuite", name="pytest")
-    counts = dict.fromkeys(_OUTCOMES, 0)
     seconds = 0.0
     for case in cases:
         classname, name = names(case.nodeid)
         element = ET.SubElement(
             suite,
             "testcase",
-            classname=clean(classname),
-            name=clean(name),
+            classname=junit.clean(classname, MOST_MESSAGE),
+            name=junit.clean(name, MOST_MESSAGE),
             time=f"{case.seconds:.3f}",
         )
         seconds += case.seconds
-        if case.outcome in counts:
-            counts[case.outcome] += 1
-            found = ET.SubElement(element, case.outcome, message=clean(case.message[:1_000]))
-            found.text = clean(case.text[:MOST_TEXT])
-    suite.set("tests", str(len(suite)))
-    suite.set("failures", str(counts["failure"]))
-    suite.set("errors", str(counts["error"]))
-    suite.set("skipped", str(counts["skipped"]))
+        if case.outcome in _OUTCOMES:
+            found = ET.SubElement(
+                element, case.outcome, message=junit.clean(case.message, MOST_MESSAGE)
+            )
+            found.text = junit.clean(case.text, MOST_TEXT)
     suite.set("time", f"{seconds:.3f}")
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return junit.document(suite)

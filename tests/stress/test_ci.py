@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from stress import ci
 from stress.ci import github, junit, page
+from stress.jobs import command
 from stress.jobs.outcome import JobResult, Problem
+from stress.jobs.progress import Counts, Plain
 from stress.jobs.settings import Settings
 from stress.jobs.targets import Kind, Target
 from verify.supervise import Fate
@@ -67,6 +70,22 @@ def test_trouble_is_no_pass() -> None:
     found.trouble = "they died"
 
     assert (4, True) == (found.exit_code, "they died" in found.verdict)
+
+
+def test_terminal_gets_no_text_of_a_program_raw() -> None:
+    """What workers and runs said is escaped, and no line of it begins as a command of GitHub's would."""
+    found = result([problem(0, message="\x1b[31m")], passed=3)
+    found.notes["\x1b[2Jnote"] = 3
+    troubled = result(passed=3)
+    troubled.trouble = "they printed:\n::error::\x07"
+
+    said = [*command.lines(found), *command.lines(troubled)]
+
+    assert [] == [line for line in said if not line.isprintable()]
+    assert "  | ::error::\\x07" in said
+    progress = StringIO()
+    Plain(Counts(None, None), progress).problem(found.problems[0])
+    assert "failed: \\x1b[31m" in progress.getvalue()
 
 
 def test_junit() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stress.hang import VERDICTS, certain, diagnose, html, schema, text
+from stress.hang import VERDICTS, certain, diagnose, html, schema, stacks, text
 from tests.stress.hang_values import (
     NOW,
     PID,
@@ -71,6 +71,27 @@ def test_lock_cycle() -> None:
         one.held[0].since_s,
         one.held[0].stack,
     )
+
+
+def test_holder_is_told_whatever_the_name() -> None:
+    """A lock whose name has "join" in it is held by somebody like any other, a joined thread by none."""
+    joins = thread(1, "MainThread", wait("Thread.join", 9), role="main")
+    states = (joins, thread(2, "worker", wait("Lock.acquire", 1)), thread(3, "owner", holds=(1,)))
+    objects = (thing(1, "Lock", "joined", owner=3), thing(9, "Thread", "worker", value=2))
+
+    report = diagnose([snapshot(states, objects)])
+
+    said = {row.name: text.doing(row) for row in report.threads}
+    assert "waits, Lock.acquire joined, held by owner, since 5.000 s" == said["worker"]
+    assert "held by" not in said["MainThread"]
+
+
+def test_simple_queue_is_read_off_its_c_function() -> None:
+    """Its lock lies deeper on the stack than what it is for."""
+    names = ("_queue_SimpleQueue_get", "PyThread_acquire_lock_timed", "sem_clockwait")
+    frames = (StackFrame(name, 0, name, native=True) for name in names)
+
+    assert "SimpleQueue.get" == stacks.operation(dumped(PID, StackFrame("app.py", 3, "f"), *frames))
 
 
 def test_lock_taken_twice() -> None:

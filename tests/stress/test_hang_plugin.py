@@ -274,3 +274,10 @@ def test_junit_names() -> None:
     )
     root = _tree(junit.document([junit.Case("a.py::b", "error", 0.0, "\x00", "\x1b")]))
     assert "error" == next(root.iter("error")).tag
+
+
+def test_junit_keeps_a_whole_report() -> None:
+    """A hang report of ordinary length is not cut."""
+    root = _tree(junit.document([junit.Case("a.py::b", "error", 0.0, "m", "x" * 150_000)]))
+
+    assert 150_000 == len(next(root.iter("error")).text or "")
