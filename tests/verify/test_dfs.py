@@ -14,7 +14,7 @@ from bench.programs import BY_NAME, locked, racy
 from verify import DFS, Settings, Verdict, draw, explore
 from verify.program import of, of_code
 from verify.session import Session
-from verify.strategies import Replay
+from verify.strategies import Replay, dfs
 
 from . import zoo
 
@@ -77,6 +77,19 @@ def depth_first(body: zoo.Program) -> Counter[tuple[int, ...]]:
             found[session.run(strategy, program.detectors()).choices] += 1
     assert strategy.complete
     return found
+
+
+def test_frontier_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frontier that is full leaves alternatives out: fewer schedules are run, and completeness is not claimed."""
+    every = depth_first(zoo.abba_ordered)
+    monkeypatch.setattr(dfs, "MOST_FRONTIER", 2 * dfs.ITEM_BYTES)
+    strategy = DFS()
+    state = explore(of(zoo.abba_ordered), strategy, executions=None)
+
+    assert Verdict.NOT_FOUND == state.verdict
+    assert len(every) > state.executions
+    assert "at most 0 preemptions" in state.worth
+    assert dfs.NO_ROOM in state.worth
 
 
 def timed_wait() -> None:

@@ -133,13 +133,40 @@ def test_news_raises_shares() -> None:
 def test_depth_first_that_left_something_out() -> None:
     """Where depth-first search reached the step bound its end is no end: the others go on."""
     portfolio = Portfolio(0)
-    portfolio.depth_first.complete = False
+    portfolio.depth_first.ended((), news=False, cut=True)
     portfolio.depth_first.done = True
 
     runs = runs_of(portfolio, 50)
 
     assert "dfs" not in runs
     assert 50 == sum(runs.values())
+
+
+class Told(First):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, ...]] = []
+
+    def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
+        """Note an execution's choices."""
+        assert not news
+        assert not cut
+        self.told.append(choices)
+
+
+def test_every_member_is_told() -> None:
+    """Each member hears of the ends of its own executions, whichever strategy it is."""
+    portfolio = Portfolio(0)
+    told = [Told() for _ in portfolio.members]
+    for member, strategy in zip(portfolio.members, told, strict=True):
+        member.strategy = strategy
+    for number in range(60):
+        assert portfolio.new_execution()
+        portfolio.ended((number,), news=False, cut=False)
+
+    assert [member.runs for member in portfolio.members] == [len(each.told) for each in told]
 
 
 def test_nobody_left() -> None:

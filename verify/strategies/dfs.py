@@ -12,8 +12,9 @@ over. It costs one where
   so a loop that polls lets everybody else run and ends where a fair schedule ends it.
 
 Deviations, admitted: the frontier keeps, for each execution of the bound before, its choices and how
-many alternatives each had, from which the next bound is made on the way (four bytes a choice); the
-paper's visited set of states is left out. Values that the program draws from more than `MOST_VALUES`
+many alternatives each had, from which the next bound is made on the way (six bytes a choice, and up to
+`MOST_FRONTIER` in all: alternatives of executions beyond it are left out, and the search then never says that it is
+complete); the paper's visited set of states is left out. Values that the program draws from more than `MOST_VALUES`
 are not enumerated (0 is taken), and the search then never says that it is complete. A step whose
 alternatives differ from those seen before it, under the same choices, stops the search.
 """
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     Item = tuple[array[int], array[int], array[int], int]
 
 MOST_VALUES = 16
+MOST_FRONTIER = 1 << 28
+"""Bytes that the frontier may take; the one that is being walked may be as large again."""
+ITEM_BYTES = 400
+"""What an execution takes in the frontier besides its choices: a tuple and the heads of three arrays."""
+VALUES = "values the program draws"
+BEYOND = "what lies beyond the step bound"
+NO_ROOM = "alternatives that the frontier had no room for"
 
 
 class DFS:
@@ -45,8 +53,13 @@ class DFS:
     def __init__(self, seed: int = 0, *, preemptions: int | None = None) -> None:
         self.seed = seed
         self.most = preemptions
-        self.complete = True
+        self.left_out: dict[str, None] = {}
         self.restart()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out of what was to be searched."""
+        return not self.left_out
 
     def restart(self) -> None:
         """Begin again: the program's scheduling points have changed."""
@@ -62,6 +75,10 @@ class DFS:
         self.all: array[int] = array("H")
         self.root = 0
         self.fresh: list[Item] = []
+        self.room = MOST_FRONTIER
+        self.whole = (
+            -1
+        )  # the last bound whose alternatives are all in the frontier, once one had no room
         self.prefixes: Iterator[tuple[Item, int, int]] = iter(())
         self.given_way: dict[int, int] = {}
 
@@ -69,7 +86,7 @@ class DFS:
         """Note whether the execution went its way to the end, as every claim of completeness needs."""
         del choices, news
         if cut or len(self.path) < len(self.forced):
-            self.complete = False
+            self.left_out[BEYOND] = None
 
     # --- the tree
 
@@ -95,7 +112,17 @@ class DFS:
             if self.most is not None and self.bound >= self.most:
                 self.pruned = True
             else:
-                self.fresh.append((self.path, self.free, self.all, begin))
+                self._keep((self.path, self.free, self.all, begin))
+
+    def _keep(self, item: Item) -> None:
+        size = ITEM_BYTES + 3 * item[0].itemsize * len(item[0])
+        if size > self.room:
+            self.left_out[NO_ROOM] = None
+            if self.whole < 0:
+                self.whole = self.bound
+            return
+        self.room -= size
+        self.fresh.append(item)
 
     def _next_free(self) -> bool:
         """Take the deepest free alternative of the subtree that is being walked."""
@@ -119,6 +146,7 @@ class DFS:
             return False
         self.prefixes = _costly(self.fresh)
         self.fresh = []
+        self.room = MOST_FRONTIER
         self.bound += 1
         self.finished.append(0)
         return self._next_costly()
@@ -157,7 +185,7 @@ class DFS:
     def draw(self, bound: int) -> int:
         """Go through all values below a small bound; else take 0, and claim nothing."""
         if bound > MOST_VALUES:
-            self.complete = False
+            self.left_out[VALUES] = None
             return 0
         return self._take(bound, bound)
 
@@ -182,12 +210,14 @@ class DFS:
         if self.done and self.complete and not self.pruned:
             return f"every schedule was run, at these scheduling points ({counts} preemptions)"
         finished = self.bound if self.done else self.bound - 1
+        if self.whole >= 0:
+            finished = min(finished, self.whole)
         said = (
             "not all schedules without a preemption were run" if finished < 0 else
             f"every schedule with at most {finished} preemptions was run, and not all with more"
         )  # fmt: skip
-        if not self.complete:
-            said = f"{said}; left out: values the program draws, or what lies beyond the step bound"
+        if self.left_out:
+            said = f"{said}; left out: {', '.join(self.left_out)}"
         return f"depth first, {executions:,} executions: {said} ({counts} preemptions)"
 
 

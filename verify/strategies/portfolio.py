@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.abc import listener_of, restart, tell
 from verify.strategies.dfs import DFS
 from verify.strategies.pct import PCT
 from verify.strategies.pos import POS
@@ -27,7 +28,7 @@ from verify.strategies.urw import URW
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from verify.abc import Detector, Strategy, T
+    from verify.abc import Strategy, T
 
 LEAST = 0.1  # of its first share, which a member keeps
 MEMORY = 0.95  # how much of a member's novelty comes from before its last execution
@@ -46,7 +47,7 @@ class Member:
         self.novelty = 1.0
         self.bonus = 1.0
         self.runs = 0
-        self.listener: Detector | None = getattr(strategy, "listener", None)
+        self.listener = listener_of(strategy)
 
     @property
     def weight(self) -> float:
@@ -101,8 +102,7 @@ class Portfolio:
     def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
         """Settle the account of the member whose execution is over."""
         member = self.member
-        if member.strategy is self.depth_first:
-            self.depth_first.ended(choices, news=news, cut=cut)
+        tell(member.strategy, choices, news=news, cut=cut)
         key = hash(choices)
         new = key not in self.seen
         if new and len(self.seen) < MOST_SCHEDULES:
@@ -116,8 +116,7 @@ class Portfolio:
         self.seen.clear()
         for member in self.members:
             member.novelty = 1.0
-            if (method := getattr(member.strategy, "restart", None)) is not None:
-                method()
+            restart(member.strategy)
 
     def worth(self, executions: int) -> str:
         """Say who ran how often, and what depth-first search can say."""
