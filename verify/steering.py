@@ -179,7 +179,7 @@ def steer(
         while executions is None or state.executions < executions:
             strategy.new_execution()
             ends.clear()
-            outcome = session.run(strategy, [strategy, *program.detectors()], on_stop=ends.look)
+            outcome = session.run(strategy, program.detectors(), on_stop=ends.look)
             if outcome.abort is not None:
                 state.stopped = why_not(outcome.abort)
                 break

@@ -69,7 +69,7 @@ def test_following_is_exact() -> None:
     strategy = Steered(course_of(crossed()))
     with Session(program.of(crossing)) as session:
         strategy.new_execution()
-        session.run(strategy, [strategy, *program.of(crossing).detectors()])
+        session.run(strategy, program.of(crossing).detectors())
 
     assert list(range(len(ORDER))) == sorted(strategy.made)
 

@@ -85,10 +85,11 @@ class Steered(Detector):
         self.words = frozenset(mark.operation for track in course.tracks for mark in track.marks)
         self.executions = 0
         self.most_choices = 1
+        self.listener = self
         self._begin()
 
     def _begin(self) -> None:
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, Place | None] = {}
         self.unclaimed = list(self.course.tracks)
         self.made: set[int] = set()
         self.count = 0
@@ -122,13 +123,13 @@ class Steered(Detector):
             return free
         if self.idle > PATIENCE or (self.rate and self.rng.random() < self.rate):
             return enabled[int(self.rng.random() * len(enabled))]
-        ranks = [self._rank(task) for task in enabled]
-        best = min(ranks)
+        ranks = {task: self._rank(task) for task in enabled}
+        best = min(ranks.values())
         if best == LAST:
             return free
-        if current in enabled and self._rank(current) == best:
+        if ranks.get(current) == best:
             return current
-        return enabled[ranks.index(best)]
+        return next(task for task, rank in ranks.items() if rank == best)
 
     def draw(self, bound: int) -> int:
         """Draw evenly."""
@@ -155,13 +156,10 @@ class Steered(Detector):
 
     def place_of(self, task: TaskView) -> Place | None:
         """Return where a task is; a new task gets the track that fits best of those that are left, or none."""
-        place = self.places.get(task.index)
-        if place is None and task.index not in self.places:
+        if task.index not in self.places:
             track = self._claim(task)
-            if track is None:
-                return None
-            place = self.places[task.index] = Place(track)
-        return place
+            self.places[task.index] = Place(track) if track is not None else None
+        return self.places[task.index]
 
     def _claim(self, task: TaskView) -> Track | None:
         name = same_name(task.title)
