@@ -9,7 +9,6 @@ the project.
 from __future__ import annotations
 
 import _thread
-import ctypes
 import queue
 import select as _select
 import selectors
@@ -19,7 +18,6 @@ import time
 
 allocate_lock = _thread.allocate_lock
 get_ident = _thread.get_ident
-set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 start_new_thread = _thread.start_new_thread
 RLock = _thread.RLock
 Thread = threading.Thread

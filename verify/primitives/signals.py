@@ -14,10 +14,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from verify import _real
 from verify.primitives.patches import Patch, function
 from verify.processes import signal_name
 from verify.runtime import current, interrupts
+from verify.runtime.os_threads import set_async_exc
 
 if TYPE_CHECKING:
     from verify.runtime.execution import Execution
@@ -57,7 +57,7 @@ def _set_async_exc(ident: ctypes.c_ulong | int, exception: object) -> int:
     """Stand in for `PyThreadState_SetAsyncExc`: return how many threads it is raised in."""
     execution = current.controlled()
     if execution is None:
-        return int(_real.set_async_exc(ident, exception))
+        return int(set_async_exc(ident, exception))
     wanted = ident.value if isinstance(ident, ctypes.c_ulong) else ident
     kind = exception.value if isinstance(exception, ctypes.py_object) else exception
     for task in execution.tasks:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from verify.runtime.execution import Execution
     from verify.runtime.task import Task
 
+set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+"""The interpreter's own, saved before anything is patched: `verify.patching` imports this module.
+
+Not in `verify._real`, which every process imports that records itself: ctypes is slow to load.
+"""
 LOOK_EVERY_S = 0.1  # how often the parked root looks whether the running task was given up
 
 
@@ -225,7 +230,7 @@ def _tracing_hangs() -> bool:
 
 def raise_in(ident: int, kind: type[BaseException]) -> bool:
     """Raise `kind` in another OS thread at its next bytecode; return whether there is such a thread."""
-    return bool(_real.set_async_exc(ctypes.c_ulong(ident), ctypes.py_object(kind)))
+    return bool(set_async_exc(ctypes.c_ulong(ident), ctypes.py_object(kind)))
 
 
 def _park_for_ever() -> None:
