@@ -16,7 +16,7 @@ import selectors
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from verify import adoption
@@ -138,7 +138,8 @@ class Patches:
         """Take every model out again."""
         for row in reversed(self.undo):
             if row.value is ABSENT:
-                delattr(row.owner, row.name)  # inherited, or a builtin: it shows again
+                with suppress(AttributeError):  # the program has taken it out itself
+                    delattr(row.owner, row.name)  # inherited, or a builtin: it shows again
             else:
                 setattr(row.owner, row.name, row.value)
         self.undo.clear()

@@ -27,8 +27,10 @@ from verify import (
     explore,
     invariant,
     label,
+    patching,
 )
 from verify.explore import Verdict
+from verify.primitives.patches import Patch
 from verify.program import of
 from verify.session import Session
 from verify.strategies.replay import Replay
@@ -93,6 +95,24 @@ def test_early_imports_are_controlled() -> None:
 
     assert Verdict.NOT_FOUND == explore(of(early_imports), RandomWalk(1), executions=20).verdict
     assert _real.monotonic() - before < 60
+
+
+def test_names_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patched name that the program has deleted does not keep the others from being restored."""
+
+    class Own:
+        """Has one attribute of its own."""
+
+        kept = 1
+
+    rows = [Patch(Own, "kept", 2), Patch(Own, "deleted", 3), Patch(Own, "added", 4)]
+    monkeypatch.setattr(patching, "method_rows", lambda: rows)
+    patches = patching.Patches()
+    patches.install()
+    del Own.deleted  # type: ignore[attr-defined] # put there by the patch
+    patches.restore()
+
+    assert (1, []) == (Own.kept, [name for name in ("deleted", "added") if hasattr(Own, name)])
 
 
 def test_other_threads_keep_the_real_thing() -> None:
