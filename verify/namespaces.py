@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +26,21 @@ OWN = frozenset(
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by Python code
 
 
-def namespaces(*, own: bool = False) -> Iterator[tuple[dict[str, object], object]]:
-    """Yield the namespaces of modules and of plain Python objects, with who owns them; `own`: those of `OWN` too."""
+def namespaces(
+    *, own: bool = False, kinds: list[type] | None = None
+) -> Iterator[tuple[dict[str, object], object]]:
+    """Yield the namespaces of modules and of plain Python objects, with who owns them; `own`: those of `OWN` too.
+
+    To `kinds` the classes are added that are met on the way: one walk over all objects does for both.
+    """
     modules = list(sys.modules.items())
     for name, module in modules:
         if (own or name.partition(".")[0] not in OWN) and type(module) is type(sys):
             yield vars(module), module
     for thing in gc.get_objects():
         kind = type(thing)
+        if kinds is not None and _is_class(thing):
+            kinds.append(thing)
         if kind.__flags__ & HEAP_TYPE and (own or not is_own(kind)):
             try:
                 names = object.__getattribute__(thing, "__dict__")
@@ -46,10 +53,14 @@ def namespaces(*, own: bool = False) -> Iterator[tuple[dict[str, object], object
 def classes() -> Iterator[type]:
     """Yield the classes made by Python code."""
     for thing in gc.get_objects():
-        if not issubclass(type(thing), type):  # a dead weak proxy cannot be asked for its class
-            continue
-        if isinstance(thing, type) and thing.__flags__ & HEAP_TYPE and not is_own(thing):
+        if _is_class(thing):
             yield thing
+
+
+def _is_class(thing: object) -> TypeGuard[type]:
+    if not issubclass(type(thing), type):  # a dead weak proxy cannot be asked for its class
+        return False
+    return isinstance(thing, type) and bool(thing.__flags__ & HEAP_TYPE) and not is_own(thing)
 
 
 def is_own(kind: type) -> bool:

@@ -136,6 +136,23 @@ def test_fork_with_a_lock_held(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+FORKED = """
+import os, sys
+child = os.fork()
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    print([each.split("-")[1] == str(os.getpid()) for each in os.listdir(sys.argv[1]) if each.endswith(".s3f")])
+"""
+
+
+def test_forked_child_ends_well(tmp_path: Path) -> None:
+    """A forked child that comes to its end takes its own flight away, and not its parent's."""
+    done = run(tmp_path, FORKED, str(tmp_path))
+
+    assert ("[True]\n", 0) == (done.stdout, done.returncode), done.stderr
+    assert [] == list(tmp_path.glob("*.s3f"))
+
+
 def test_exec(tmp_path: Path) -> None:
     """A process that becomes another program goes on in a new flight of the same name."""
     code = f"import os, sys; {KIND} os.execv(sys.executable, [sys.executable, '-c', {KIND!r}])"
@@ -275,8 +292,9 @@ def test_main_thread_waits_for_the_others(tmp_path: Path) -> None:
 
 def test_python_lock_tests(tmp_path: Path) -> None:
     """CPython's own tests of queues and thread-local values pass under the recording."""
+    queues = [f"test.test_queue.{name}Test" for name in ("CQueue", "CFailingQueue", "CSimpleQueue")]
     done = subprocess.run(
-        [sys.executable, "-m", "unittest", "-q", "test.test_threading_local", "test.test_sched"],
+        [sys.executable, "-m", "unittest", "-q", "test.test_threading_local", *queues],
         env=environment(tmp_path), capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert (0, "OK") == (done.returncode, done.stderr.strip().splitlines()[-1])

@@ -9,6 +9,7 @@ Does no writing: `recorder` does.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -38,10 +39,9 @@ class FlightError(Exception):
 
 
 class Source(NamedTuple):
-    """One reading of the file: `data` at the beginning, and the file to read a part of it again."""
+    """The file, of which any part can be read again."""
 
     path: Path
-    data: bytes
 
     def again(self, offset: int, size: int) -> bytes:
         """Return a part of the file as it is now."""
@@ -58,14 +58,15 @@ def read(path: Path | str) -> Snapshot:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(layout.SIZE + 1)
+            magic = file.read(len(layout.MAGIC))
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise FlightError(f"{path}: {error.strerror}") from None
-    if len(data) != layout.SIZE or not data.startswith(layout.MAGIC):
+    if size != layout.SIZE or magic != layout.MAGIC:
         raise FlightError(
-            f"{path}: not a flight recording ({len(data)} bytes); give a *.s3f file stage3 wrote"
+            f"{path}: not a flight recording ({size} bytes); give a *.s3f file stage3 wrote"
         )
-    return _Reading(Source(path, data)).snapshot()
+    return _Reading(Source(path)).snapshot()
 
 
 def read_all(directory: Path | str) -> list[Snapshot]:

@@ -20,7 +20,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from verify.namespaces import classes, namespaces
+from verify.namespaces import namespaces
 from verify.observe import blocking, tables, threads
 from verify.observe.composed import KEY, Patch
 from verify.observe.locks import LOCK_TYPE, RLOCK_TYPE, Lock, RLock, Traced
@@ -219,15 +219,20 @@ class _Late:
 def _adopt() -> None:
     """Put a stand-in around every lock found."""
     known: dict[int, Traced] = {}
-    for names, owner in namespaces():
+    kinds: list[type] = []
+    conditions = []
+    for names, owner in namespaces(kinds=kinds):
+        if isinstance(owner, threading.Condition):
+            conditions.append(names)
         for name, value in list(names.items()):
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
                 names[name] = _stand_in(known, value, f"{_title(owner)}.{name}")
-    for kind in classes():
+    for kind in kinds:
         for name, value in list(vars(kind).items()):
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
                 setattr(kind, name, _stand_in(known, value, f"{kind.__name__}.{name}"))
-    _mend_conditions()
+    for names in conditions:
+        _bind(names)
 
 
 def _title(owner: object) -> str:
@@ -248,14 +253,8 @@ def _stand_in(known: dict[int, Traced], real: object, label: str) -> Traced:
 BOUND = ("acquire", "release", "_release_save", "_acquire_restore", "_is_owned")
 
 
-def _mend_conditions() -> None:
-    """A condition keeps bound methods of its lock: let them be those of the lock it has now."""
-    for names, owner in namespaces():
-        if isinstance(owner, threading.Condition):
-            _bind(names)
-
-
 def _bind(names: dict[str, object]) -> None:
+    """A condition keeps bound methods of its lock: let them be those of the lock it has now."""
     lock = names.get("_lock")
     for name in BOUND:
         method = getattr(lock, name, None)
@@ -266,14 +265,15 @@ def _bind(names: dict[str, object]) -> None:
 
 def _release() -> None:
     """Put the real lock wherever a stand-in is, and forget the numbers of objects."""
-    for names, owner in namespaces(own=True):
+    kinds: list[type] = []
+    for names, owner in namespaces(own=True, kinds=kinds):
         names.pop(KEY, None)
         for name, value in list(names.items()):
             if isinstance(value, Traced) and type(value) in {Lock, RLock}:
                 names[name] = value.unwrap()
         if isinstance(owner, threading.Condition):
             _bind(names)
-    for kind in classes():
+    for kind in kinds:
         for name, value in list(vars(kind).items()):
             if type(value) is Lock or type(value) is RLock:
                 setattr(kind, name, value.unwrap())

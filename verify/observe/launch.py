@@ -32,14 +32,11 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment (of this process, or `base`) for a child that is to be recorded into `directory`.
 
-    The directory has to exist; flights of processes that ended well are taken away by themselves.
+    The directory has to exist; flights of processes that ended well are taken away by themselves. A process that ends
+    by `os._exit`, as the forked children of `multiprocessing` do, leaves its flight until there are too many.
     """
     out = dict(os.environ if base is None else base)
-    paths = [
-        path
-        for path in out.get("PYTHONPATH", "").split(os.pathsep)
-        if path and path != str(STARTUP)
-    ]
+    paths = _other_paths(out)
     out["PYTHONPATH"] = os.pathsep.join([str(STARTUP), *paths])
     out[VARIABLE] = str(Path(directory).absolute())
     out.pop(NOISE, None)
@@ -53,15 +50,17 @@ def without(base: Mapping[str, str] | None = None) -> dict[str, str]:
     out = dict(os.environ if base is None else base)
     out.pop(VARIABLE, None)
     out.pop(NOISE, None)
-    paths = [
-        path
-        for path in out.get("PYTHONPATH", "").split(os.pathsep)
-        if path and path != str(STARTUP)
-    ]
+    paths = _other_paths(out)
     out["PYTHONPATH"] = os.pathsep.join(paths)
     if not paths:
         del out["PYTHONPATH"]
     return out
+
+
+def _other_paths(environment: Mapping[str, str]) -> list[str]:
+    """Return what is on PYTHONPATH besides the start-up hook."""
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return [path for path in paths if path and path != str(STARTUP)]
 
 
 def start_from_environment(directory: str) -> None:
@@ -74,7 +73,7 @@ def start_from_environment(directory: str) -> None:
         noise = parsed(text)
     install.start(directory, noise=noise)
     consent(Path(directory))
-    atexit.register(_clear_away, os.getpid())
+    atexit.register(_clear_away)
 
 
 def consent(directory: Path) -> None:
@@ -84,8 +83,8 @@ def consent(directory: Path) -> None:
         faults.register(directory)
 
 
-def _clear_away(pid: int) -> None:
-    """The program came to its end: nobody needs its flight."""
+def _clear_away() -> None:
+    """The process came to its end, a forked one too: nobody needs its own flight."""
     path = recorder.path
-    if path is not None and os.getpid() == pid:
+    if path is not None and path.name.startswith(f"flight-{os.getpid()}-"):
         path.unlink(missing_ok=True)

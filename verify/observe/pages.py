@@ -99,7 +99,10 @@ class Tables:
 
         The code objects are kept alive, so that no other one gets an id that stands in a key.
         """
-        if len(self.stacks) >= 4 * layout.MOST_STACKS or not key:
+        if not key:
+            return 0
+        if len(self.stacks) >= 4 * layout.MOST_STACKS:
+            self.short_of(layout.STACKS_FULL)
             return 0
         if not self.growing.acquire(timeout=PATIENCE_S):
             return 0
