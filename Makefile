@@ -21,7 +21,7 @@ test: $(STAMP)
 	@echo "test: run the whole suite on two cores, most of it under coverage; the tests of verify are shown at the end"
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify $(UNTRACED:%=--ignore=%) \
-		>$(VERIFY_LOG) 2>&1 & verify=$$!; trap 'kill $$verify' INT TERM; failed=0; \
+		>$(VERIFY_LOG) 2>&1 & verify=$$!; trap 'kill $$verify; exit 130' INT TERM; failed=0; \
 	$(BIN)/coverage run --parallel-mode -m pytest --ignore=tests/verify $(UNTRACED:%=--ignore=%) || failed=1; \
 	echo "test: run what a tracer upsets without one"; \
 	$(BIN)/python -m pytest $(UNTRACED) || failed=1; \
