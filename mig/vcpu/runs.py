@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mig.vcpu.soft import TICK, Registers, check_pages
+from mig.vcpu.soft import TICK, Registers, check_pages, check_slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ class RunIncrement(Registers):
         slot: int = 0,
     ) -> None:
         check_pages(block, first, pages)
+        check_slot(slot)
         if not paces or any(pace.seconds <= 0 or pace.rate < 0 for pace in paces):
             raise ValueError(f"paces {paces!r}; give some, with seconds above 0 and rates from 0")
         super().__init__(pages)

@@ -39,6 +39,12 @@ def check_pages(block: RamBlock, first: int, pages: int) -> None:
         )
 
 
+def check_slot(slot: int) -> None:
+    """Raise `ValueError` unless `slot` is a word of a page."""
+    if not 0 <= slot < PAGE_SIZE // _WORD.size:
+        raise ValueError(f"slot {slot}; give 0 to {PAGE_SIZE // _WORD.size - 1}")
+
+
 class Registers:
     """The registers of a program over pages: `pc`, the page that comes next, and `counter`, the stores made."""
 
@@ -88,8 +94,7 @@ class PageIncrement(Registers):
     ) -> None:
         pages = block.pages - first if pages is None else pages
         check_pages(block, first, pages)
-        if not 0 <= slot < PAGE_SIZE // _WORD.size:
-            raise ValueError(f"slot {slot}; give 0 to {PAGE_SIZE // _WORD.size - 1}")
+        check_slot(slot)
         if rate is not None and rate <= 0:
             raise ValueError(f"rate {rate}; give a positive number of stores per second")
         super().__init__(pages)

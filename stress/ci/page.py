@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from stress.jobs import folder as folders
+from stress.jobs.outcome import workers_started
 from stress.jobs.progress import span
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _facts(result: JobResult) -> str:
     facts = [
         ("targets", ", ".join(target.text for target in settings.targets)),
         ("seed", str(settings.seed)),
-        ("runs", f"{result.done:,} in {span(result.seconds)}, {result.workers} worker processes"),
+        ("runs", f"{result.done:,} in {span(result.seconds)}, {workers_started(result)}"),
         ("noise", " ".join(settings.noise.words()) or "none"),
         ("limit", f"{settings.limit_s:g} s without progress"),
         ("shard", str(settings.shard)),

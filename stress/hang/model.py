@@ -70,7 +70,8 @@ class HangReport:
     """A diagnosed hang.
 
     `headline` is what the watchdog saw, `verdict` one of `VERDICTS`, `kind` the same or a narrower
-    name (`self-deadlock`, `join cycle`, `queue starvation`, `thread-pool starvation`), `cause` one
+    name (`self-deadlock`, `join cycle`, `thread-pool starvation`, `queue starvation`, `blocked for ever`
+    where a lock's holder was not recorded, `blocked C call`, `unknown` where no thread could be seen), `cause` one
     sentence, `cycle` the wait-for cycle with its first name repeated at the end. `pid` is the process
     to blame. `snapshots` and `dumps` are the whole evidence; `attached` maps titles to texts of other
     witnesses; `problems` say what could not be had; `notes` come from the program (a migration's phase,

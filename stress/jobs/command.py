@@ -18,8 +18,9 @@ from stress import ci
 from stress.interrupts import terminable
 from stress.jobs import noise, targets
 from stress.jobs.job import run_job
+from stress.jobs.outcome import workers_started
 from stress.jobs.progress import choose, span
-from stress.jobs.settings import DEFAULT_LIMIT_S, MOST_SEED, SLOWEST, Settings
+from stress.jobs.settings import DEFAULT_LIMIT_S, DEFAULT_WORKERS, MOST_SEED, SLOWEST, Settings
 from traces import store
 from traces.text import plain
 from verify.abc import UsageError
@@ -61,7 +62,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--until-failure", action="store_true", help="stop at the first run that does not pass"
     )
     parser.add_argument(
-        "--workers", type=workers, default=2, metavar="N", help="processes side by side (2)"
+        "--workers",
+        type=workers,
+        default=DEFAULT_WORKERS,
+        metavar="N",
+        help=f"processes side by side ({DEFAULT_WORKERS})",
     )
     parser.add_argument(
         "--shard", metavar="I/N", help="only every N-th run, beginning with the I-th"
@@ -209,9 +214,7 @@ def lines(result: JobResult) -> list[str]:
     first, *more = result.verdict.splitlines()
     # Behind a bar: GitHub takes a line for a command although blanks come first.
     said = [plain(first), *(f"  | {plain(line)}" for line in more)]
-    said.append(
-        f"  {result.done:,} runs in {pace}, {result.workers} worker processes, noise: {noises}"
-    )
+    said.append(f"  {result.done:,} runs in {pace}, {workers_started(result)}, noise: {noises}")
     if result.resumed:
         said.append(f"  {result.resumed:,} of them remembered by {result.journal}")
     said += [

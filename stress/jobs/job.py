@@ -40,7 +40,10 @@ TTL_S: Final = 600.0
 def run_job(
     settings: Settings, progress: Progress, interrupted: Callable[[], bool] = lambda: False
 ) -> JobResult:
-    """Run a job; raise `UsageError` for what cannot be run. `interrupted` says whether it was asked to end."""
+    """Run a job. `interrupted` says whether it was asked to end.
+
+    Raises `UsageError` for what cannot be run; once a run has ended, that is the result's `trouble`.
+    """
     header = settings.header()
     with contextlib.ExitStack() as stack:
         if settings.resume is not None:
@@ -58,11 +61,14 @@ def run_job(
             try:
                 _Run(result, journal, progress, flights, interrupted).go()
             except WorkerError as error:
-                result.interrupted, result.trouble = False, str(error)
-            except UsageError:
+                result.interrupted = False
+                result.trouble = f"no worker could be started: {error}"
+            except UsageError as error:
                 if not result.done:
                     shutil.rmtree(folder, ignore_errors=True)  # it holds nothing
-                raise
+                    raise
+                result.interrupted = False
+                result.trouble = f"a target was refused: {error}"
         result.problems.sort(key=lambda problem: problem.number)
     return result
 
@@ -122,7 +128,7 @@ class _Run:
         self.progress.see(event)
         self.result.seconds = time.monotonic() - self.began
         self.judge.see(event)
-        self.result.workers += isinstance(event, Started)
+        self.result.started += isinstance(event, Started)
         if not isinstance(event, Ended):
             return
         hang = self.judge.ended(event)

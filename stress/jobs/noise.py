@@ -145,6 +145,7 @@ def busy(count: int, seed: int) -> Iterator[None]:
         subprocess.Popen(
             [sys.executable, "-m", load.__name__, str(os.getpid()), str(seed + at)],
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the job, which ends them
         )
         for at in range(count)
     ]

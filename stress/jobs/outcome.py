@@ -79,7 +79,8 @@ class JobResult:
     notes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     resumed: int = 0
-    workers: int = 0
+    started: int = 0
+    """Worker processes that were started, one after a crash among them."""
     stopped: str = ""
     interrupted: bool = False
     trouble: str = ""
@@ -104,14 +105,18 @@ class JobResult:
         """Return what it all means, no more than was seen."""
         if self.problems:
             parts = [f"{n:,} {VERDICTS[fate]}" for fate, n in sorted(self.counts.items()) if n]
-            return f"found: of {self.done:,} runs {', '.join(parts)}"
+            then = f"; then {self.trouble}" if self.trouble else ""
+            return f"found: of {self.done:,} runs {', '.join(parts)}{then}"
         if self.trouble:
-            return (
-                f"inconclusive: after {self.done:,} runs no worker could be started: {self.trouble}"
-            )
+            return f"inconclusive: after {self.done:,} runs {self.trouble}"
         if not self.passed.total():
             why = "every run was skipped" if self.skipped.total() else "nothing was run"
             return f"inconclusive: {why}"
         return (
             f"not found: {self.passed.total():,} runs passed, which proves nothing about the others"
         )
+
+
+def workers_started(result: JobResult) -> str:
+    """Return how many worker processes were started, in words."""
+    return f"{result.started} worker process{'' if result.started == 1 else 'es'} started"

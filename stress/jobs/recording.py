@@ -30,7 +30,7 @@ def environment(base: dict[str, str], flights: Path, slot: int) -> dict[str, str
     """Return the environment of the worker in place `slot`, with an empty directory for its flights."""
     place = flights / str(slot)
     shutil.rmtree(place, ignore_errors=True)  # what an earlier, killed worker left
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     return launch.environment(place, base=base)
 
 

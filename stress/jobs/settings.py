@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from stress.jobs import targets as targets_
 from stress.jobs.noise import Noise
+from traces import store
 from verify.record import own_version
 from verify.supervise import Header, Shard, Task
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stress.jobs.targets import Target
 
 MOST_SEED: Final = 1 << 32
+DEFAULT_WORKERS: Final = 2
 DEFAULT_LIMIT_S: Final = 30.0
 SLOWEST: Final = 20
 """A run may take so many times the limit as long as it gets on; then it counts as hung, for a job must end."""
@@ -40,7 +42,7 @@ class Settings:
     seed: int = 0
     count: int | None = None
     duration_s: float | None = None
-    workers: int = 2
+    workers: int = DEFAULT_WORKERS
     until_failure: bool = False
     shard: Shard = field(default_factory=Shard)
     resume: Path | None = None
@@ -105,7 +107,14 @@ class Settings:
             words.append("--until-failure")
         if self.shard.parts > 1:
             words += ["--shard", str(self.shard)]
-        return self._line(self.targets, [*words, "--resume", str(journal)])
+        words += ["--resume", str(journal)]
+        if self.workers != DEFAULT_WORKERS:
+            words += ["--workers", str(self.workers)]
+        if self.output != store.DIRECTORY:
+            words += ["--output", str(self.output)]
+        if self.junit is not None:
+            words += ["--junit", str(self.junit)]
+        return self._line(self.targets, words)
 
     def target_of(self, task: Task) -> Target:
         """Return the target that a task runs."""

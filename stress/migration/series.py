@@ -1,7 +1,7 @@
 """Figures of a migration over time, as QEMU's guestperf takes them: a JSON object a line.
 
 Promises: a thread of its own looks ten times a second, takes no lock of the machine, and writes each
-sample whole; the last one is taken after the end. What is going on is noted in the flight recorder, where
+sample whole; the last one is taken after the end.
 Does not: judge.
 """
 
@@ -78,7 +78,7 @@ def take(source: Source) -> Sample:
 
 @contextlib.contextmanager
 def recorded(source: Source, path: pathlib.Path | None) -> Iterator[None]:
-    """Take samples for the length of a `with` block; into `path`, or for the flight recorder alone."""
+    """Take samples for the length of a `with` block into `path`; none where it is None."""
     if path is None:
         yield
         return

@@ -26,7 +26,8 @@ __all__ = ["kill", "last_words"]
 
 PATIENCE_S: Final = 0.3
 """How long a dump may take to begin and to end; it takes some milliseconds."""
-_MOST_BYTES: Final = 4 * 1024 * 1024
+_MOST_BYTES: Final = 1_000_000
+"""What is read of a dump: with the threads' names put in, it must still fit into a report's file."""
 
 
 def last_words(targets: Iterable[Process], directory: Path) -> dict[int, str]:

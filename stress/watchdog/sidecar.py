@@ -1,7 +1,8 @@
 """The sidecar: a process of its own that watches a process tree, reports a hang, and ends it.
 
-Promises: `Watchdog.run` notices within a tenth of the limit that nothing has moved for `limit_s` seconds,
-in a child of a child too, and while the interpreter lock is held for ever; threads that can never go on by
+Promises: `Watchdog.run` looks every tenth of the limit (at least four times a second, more seldom where a look takes
+long: at most a third of the time goes into looks), and notices that nothing has moved for `limit_s` seconds, in a child
+of a child too, and while the interpreter lock is held for ever; threads that can never go on by
 the recording alone are reported after the limit even while others work. It writes `hang-PID.txt`, `.json`
 and `.html` into `directory`, then kills the tree or leaves it, as told. A program that is merely slow is
 left alone.
@@ -48,7 +49,7 @@ STILL_S: Final = 0.2
 GRACE_S: Final = 2.0
 """How long a command may take to end by itself when its watch is broken off."""
 LONGEST_LOOK_S: Final = 0.25
-"""Between looks at most; at least a tenth of the limit."""
+"""Between looks at most, whatever the limit; a tenth of a shorter one. After a long look the pause is longer."""
 
 
 class Hang(NamedTuple):
@@ -74,7 +75,8 @@ class Watchdog:
     """Watches a command that it starts, or a process that runs already.
 
     `limit_s` is how long nothing may move, in seconds; `time_limit_s` how long the whole may take, None for
-    no limit. `kill` ends the tree after a report (default: only what was started here). `flights` is the
+    no limit. `kill` ends the tree after a report (default: only what was started here; what was not and is left alone
+    is watched no more). `flights` is the
     directory in which the processes record. `on_hang`, where given, is called after a report was written
     and says whether to kill; `idle` says whether the target has nothing to do just now, so that standing still
     is no hang; `notes` are put into a report. `progress`, where given, is the target's own measure, and alone decides:

@@ -17,13 +17,15 @@ MOST_DEEP = 5
 def main(argv: list[str]) -> int:
     """Run the program named; return its exit code."""
     name = argv[0] if argv else ""
-    depth = int(argv[1]) if len(argv) > 1 and argv[1] in set("012345") else 0
-    if name not in ZOO or len(argv) > 2:
+    depths = [str(depth) for depth in range(MOST_DEEP + 1)]
+    given = argv[1] if len(argv) > 1 else "0"
+    if name not in ZOO or len(argv) > 2 or given not in depths:
         sys.stderr.write(
-            f"python -m stress.zoo: no program {name!r}; give one of {', '.join(ZOO)}, "
+            f"python -m stress.zoo: no program {' '.join(argv)!r}; give one of {', '.join(ZOO)}, "
             f"and behind it, if wanted, a depth of 0 to {MOST_DEEP}\n"
         )
         return 2
+    depth = int(given)
     if depth:
         command = [sys.executable, "-m", "stress.zoo", name, str(depth - 1)]
         return subprocess.run(command, check=False).returncode

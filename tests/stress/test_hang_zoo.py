@@ -113,7 +113,7 @@ def test_entries() -> None:
     assert others.slow is ZOO["slow"].program
 
 
-@pytest.mark.parametrize("argv", [[], ["no"], ["gil", "0", "x"]])
+@pytest.mark.parametrize("argv", [[], ["no"], ["gil", "0", "x"], ["gil", "6"], ["gil", "x"]])
 def test_bad_name(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A name that is none is refused with the names there are."""
     assert 2 == __main__.main(argv)

@@ -151,6 +151,8 @@ def test_lines_to_paste() -> None:
         in resumed
     )
     assert resumed.endswith("--delays 0.25 --pin --limit 3")
+    elsewhere = settings(*words.split(), "--workers", "5", "--output", "o", "--junit", "j.xml")
+    assert "--resume j --workers 5 --output o --junit j.xml" in elsewhere.resumed(Path("j"))
     assert job.again(Task(3, 6, {"target": 1})) == (
         "stage3 stress 'migration:cancelled?design=rfc_v1' --seed 6 --count 1 --delays 0.25 --pin --limit 3"
     )

@@ -10,6 +10,7 @@ import pytest
 from mig.machine import Machine
 from mig.ram import PAGE_SIZE
 from mig.vcpu.runs import RUN, Pace, RunIncrement
+from mig.vcpu.soft import PageIncrement
 from stress.migrate_types import MigrateInputError, MigrateOptions
 from stress.migration.workloads import SHAPES, Load
 
@@ -116,6 +117,20 @@ def test_bad_programs(first: int, pages: int, paces: list[Pace], said: str) -> N
     made = Machine("source", [("ram", 2 * MIB)], [])
     with pytest.raises(ValueError, match=said):
         RunIncrement(made.log, made.ram.blocks()[0], first, pages, paces)
+    made.close()
+
+
+@pytest.mark.parametrize("slot", [-1, 512])
+def test_word_outside_the_page(slot: int) -> None:
+    """Programs of both kinds refuse a word that no page has."""
+    made = Machine("source", [("ram", 2 * MIB)], [])
+    block = made.ram.blocks()[0]
+    for make in (
+        lambda: RunIncrement(made.log, block, 0, 5, [Pace(1, 1)], slot=slot),
+        lambda: PageIncrement(made.log, block, slot=slot),
+    ):
+        with pytest.raises(ValueError, match=f"slot {slot}; give 0 to 511"):
+            make()
     made.close()
 
 
