@@ -82,8 +82,8 @@ def watch(command: list[str], limit_s: float = LIMIT_S) -> Watched:
         if not outcome.hangs:
             return Watched("", "", outcome.code, 0.0, seconds)
         report = outcome.hangs[0].report
-        last = max((shot.threads[0].last_ns for shot in report.snapshots), default=0)
-        last = max([last, *(each.last_ns for shot in report.snapshots for each in shot.threads)])
+        moves = (each.last_ns for shot in report.snapshots for each in shot.threads)
+        last = max(moves, default=0)
         return Watched(
             report.verdict, report.cause, outcome.code, times[0] - last / 1e9 - limit_s, seconds
         )

@@ -34,7 +34,6 @@ from verify.strategies import STRATEGIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-ALGORITHMS = ("random", "pct", "pos", "urw", "surw", "dfs", "portfolio")
 QUICK = (
     "account",
     "bluetooth_driver",
@@ -128,13 +127,13 @@ class Plan:
     def round(self, seed: int) -> Iterator[Job]:
         """Yield what is to be run from `seed`."""
         for entry in self.entries:
-            for algorithm in self.args.algorithms:
+            for algorithm in self.args.strategy:
                 job = self._job(entry, algorithm, seed)
                 if job not in self.journal.results and not self._given_up(entry, algorithm):
                     yield job
 
     def _job(self, entry: Entry, algorithm: str, seed: int) -> Job:
-        most = self.args.portfolio if algorithm == "portfolio" else self.args.schedules
+        most = self.args.portfolio if algorithm == "portfolio" else self.args.executions
         if entry.kind == SOUND:
             most = min(most, SOUND_RUNS)
         seconds = self.args.each * (4 if algorithm == "portfolio" else 1)
@@ -186,7 +185,7 @@ def table(plan: Plan, kind: str) -> list[str]:
     entries = [entry for entry in plan.entries if entry.kind == kind]
     if not entries:
         return []
-    names = plan.args.algorithms
+    names = plan.args.strategy
     columns = "published RW PCT3 POS URW SURW | modelled RW PCT3 POS URW"
     print(f"{kind:23}" + "".join(f"{name:>15}" for name in names) + f"  {columns}")
     wrong = []
@@ -221,6 +220,18 @@ def faults(entry: Entry, cells: dict[str, list[Result]]) -> list[str]:
     return wrong
 
 
+def not_run(plan: Plan) -> str:
+    """Say how much the limit of time left out; empty if nothing."""
+    searches = sum(1 for seed in range(plan.args.seeds) for _ in plan.round(seed))
+    cells = [plan.journal.of(entry.name, name) for entry in plan.entries for name in plan.args.strategy]  # fmt: skip
+    if not searches:
+        return ""
+    return (
+        f"not run within the limit of time: {searches} searches; {sum(not each for each in cells)} of "
+        f"{len(cells)} cells have none; give more --minutes"
+    )
+
+
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the arguments, with what --quick and --full stand for."""
     parser = argparse.ArgumentParser(prog="python -m bench.power")
@@ -228,7 +239,7 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true")
     size.add_argument("--full", action="store_true")
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("--schedules", type=int, help="most schedules of a member")
+    parser.add_argument("--executions", type=int, help="most schedules of a member")
     parser.add_argument("--portfolio", type=int, help="most schedules of the portfolio")
     parser.add_argument("--minutes", type=float, help="limit of time for all")
     parser.add_argument(
@@ -239,7 +250,7 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--programs", nargs="+", choices=sorted(BY_NAME), metavar="NAME")
-    parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=ALGORITHMS)
+    parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     args = parser.parse_args(given)
     seeds, members, portfolio, minutes, each = 10, 2_000, 10_000, 15.0, 5.0
     if args.quick:
@@ -249,7 +260,7 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
         seeds, members, portfolio, minutes, each = 20, 10_000, 10_000, 1e6, 300.0
         args.journal = args.journal or JOURNAL
     args.seeds = args.seeds or seeds
-    args.schedules = args.schedules or members
+    args.executions = args.executions or members
     args.portfolio = args.portfolio or portfolio
     args.minutes = args.minutes or minutes
     args.each = args.each or each
@@ -262,7 +273,10 @@ def main(given: Sequence[str] | None = None) -> int:
     plan = Plan(args, Journal(args.journal))
     run(plan, args.minutes * 60)
     wrong = [line for kind in (FAULT, ALWAYS, SOUND) for line in table(plan, kind)]
-    print("\n".join(wrong) or "everything is as it should be")
+    left = not_run(plan)
+    print("\n".join(wrong) or f"everything {'that was run ' if left else ''}is as it should be")
+    if left:
+        print(left)
     return 1 if wrong else 0
 
 

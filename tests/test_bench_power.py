@@ -63,7 +63,7 @@ def test_journal(tmp_path: Path) -> None:
 
 def test_given_up() -> None:
     """A strategy that found nothing with three seeds is not run on that program again."""
-    args = power.parse(["--programs", "account", "--algorithms", "pos", "pct", "--seeds", "5"])
+    args = power.parse(["--programs", "account", "--strategy", "pos", "pct", "--seeds", "5"])
     journal = power.Journal(None)
     plan = power.Plan(args, journal)
     for seed in range(3):
@@ -108,7 +108,7 @@ def test_runs(capsys: pytest.CaptureFixture[str]) -> None:
             "1",
             "--programs",
             "sync01",
-            "--algorithms",
+            "--strategy",
             "pos",
             "--processes",
             "1",
@@ -117,4 +117,9 @@ def test_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sync01                         1 (1/1)  none | none" in capsys.readouterr().out
 
     assert 0 == power.main(["--quick", "--programs", "account", "--minutes", "-1"])
-    assert "the limit of time is reached" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the limit of time is reached" in said
+    assert (
+        "everything that was run is as it should be\nnot run within the limit of time: 21 searches; 7 of 7"
+        in said
+    )
