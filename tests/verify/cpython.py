@@ -106,8 +106,16 @@ class Case:
         return (
             LEFT_OUT.get(self.kind.__name__)
             or LEFT_OUT.get(self.title)
+            or of_processes(self.kind.__name__)
             or (words[0] if words else "")
         )
+
+
+def of_processes(name: str) -> str:
+    """Return why a class of tests is left out that a mixin made for an executor of processes."""
+    if "Process" not in name:
+        return ""
+    return FORK if "PoolFork" in name and "Forkserver" not in name else SUBPROCESS
 
 
 def is_here(module: str) -> bool:
@@ -126,8 +134,6 @@ def cases(module_name: str) -> list[Case]:
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, unittest.TestCase)
         and (kind.__module__ == module_name or module_name.startswith(FUTURES))
-        and "Process"
-        not in kind.__name__  # made by a mixin for each kind of executor; fork and subprocess
     ]
     return [
         Case(kind, name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -267,9 +269,25 @@ def test_consent_is_given_where_yama_asks(tmp_path: Path) -> None:
     for text in ("0\n", "2\n", "odd"):
         scope.write_text(text)
         assert not permission.allow(scope=scope)
+
+
+@pytest.mark.parametrize(("answer", "agreed"), [(0, True), (-1, False)])
+def test_consent_is_the_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int, agreed: bool
+) -> None:
+    """Where Yama asks, consent for any process is asked of the kernel; one without Yama refuses, which is no error."""
+    asked: list[tuple[int, int | None]] = []
+
+    def prctl(option: int, pid: ctypes.c_ulong, *_: int) -> int:
+        asked.append((option, pid.value))
+        return answer
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: types.SimpleNamespace(prctl=prctl))
+    scope = tmp_path / "ptrace_scope"
     scope.write_text("1\n")
-    # A kernel without Yama refuses the call, and that is no error either.
-    assert permission.allow(scope=scope) in {True, False}
+
+    assert agreed == permission.allow(scope=scope)
+    assert [(0x59616D61, 2**64 - 1)] == asked
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import unittest
+
 import pytest
 
 from . import cpython
@@ -33,8 +36,28 @@ def test_cpythons_own_tests(module: str, part: int, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("module", MODULES)
 def test_reasons(module: str) -> None:
-    """Nothing is left out but for a reason that a check cannot do anything about."""
+    """Every test that unittest finds in a module is run, or counted under a reason."""
     if not cpython.is_here(module):
         pytest.skip(f"this Python comes without {module}")
+    kinds = [
+        kind
+        for kind in vars(importlib.import_module(module)).values()
+        if isinstance(kind, type) and issubclass(kind, unittest.TestCase)
+    ]
+    names = {(kind, name) for kind in kinds for name in dir(kind) if name.startswith("test")}
 
-    assert {case.reason for case in cpython.cases(module)} <= {"", *cpython.REASONS}
+    assert names == {(case.kind, case.name) for case in cpython.cases(module)}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ThreadPoolWaitTests", ""),
+        ("ProcessPoolForkWaitTest", cpython.FORK),
+        ("ProcessPoolForkserverWaitTest", cpython.SUBPROCESS),
+        ("ProcessPoolSpawnWaitTest", cpython.SUBPROCESS),
+    ],
+)
+def test_executors_of_processes(name: str, reason: str) -> None:
+    """A class made for an executor of processes is left out for how that starts them."""
+    assert reason == cpython.of_processes(name)

@@ -147,6 +147,17 @@ def test_tables_that_are_full(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_stacks_that_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that finds the table of keys full is none, and the recording says so."""
+    recorder, _ = pages(tmp_path)
+    monkeypatch.setattr(layout, "MOST_STACKS", 0)
+    stack = recorder.stack(sys._getframe())
+    monkeypatch.undo()
+
+    assert recorder.path is not None
+    assert (0, (layout.LIMITS[layout.STACKS_FULL],)) == (stack, read(recorder.path).incomplete)
+
+
 def test_closed(tmp_path: Path) -> None:
     """After the recording has ended, stores go nowhere and the file says that it ended."""
     recorder, me = pages(tmp_path)
