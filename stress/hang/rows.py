@@ -16,29 +16,38 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "rows"]
 
+_ENGINE: Final = ("mig.", "stress.watchdog.")
+_MAIN: Final = "MainThread"
 ROLES: Final[tuple[tuple[str, str], ...]] = (
     ("migration", "walks and sends guest memory"),
     ("iothread", "main loop: descriptors, timers, bottom halves"),
     ("incoming", "receives the guest"),
     ("vcpu", "runs the guest"),
     ("watchdog", "writes this report"),
-    ("MainThread", "main thread"),
+    (_MAIN, "main thread"),
 )
-"""Thread name (or its beginning) and what such a thread does, in the order of the report."""
+"""Name (or its beginning) of a thread of the migration engine and what it does, in the order of the report."""
 _KEPT_S: Final = 30.0
 """Threads that ended longer ago and hold nothing are left out."""
 
 
-def _rank(name: str) -> int:
+def _rank(actor: Actor) -> int:
     for place, (prefix, _) in enumerate(ROLES):
-        if name.startswith(prefix):
+        if actor.name.startswith(prefix) and (prefix == _MAIN or _of_engine(actor)):
             return place
     return len(ROLES)
 
 
+def _of_engine(actor: Actor) -> bool:
+    """Say whether a thread is the engine's: other programs have a "watchdog" or an "incoming" thread, too."""
+    if actor.state is not None:
+        return actor.state.target.startswith(_ENGINE)
+    return any("/mig/" in frame.file for frame in actor.stack)
+
+
 def role(actor: Actor) -> str:
     """Return what the thread does in its program: by its name, else as it was recorded."""
-    rank = _rank(actor.name)
+    rank = _rank(actor)
     if rank < len(ROLES):
         return ROLES[rank][1]
     if actor.state is None:
@@ -50,7 +59,7 @@ def role(actor: Actor) -> str:
 def rows(scene: Scene) -> list[ThreadRow]:
     """Return one row a thread: those that can be to blame first, ended ones last."""
     shown = [actor for actor in scene.actors if actor.alive or _matters(scene, actor)]
-    shown.sort(key=lambda actor: (not actor.alive, _rank(actor.name), not actor.operation))
+    shown.sort(key=lambda actor: (not actor.alive, _rank(actor), not actor.operation))
     return [_row(scene, actor) for actor in shown]
 
 

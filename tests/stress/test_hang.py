@@ -94,6 +94,22 @@ def test_simple_queue_is_read_off_its_c_function() -> None:
     assert "SimpleQueue.get" == stacks.operation(dumped(PID, StackFrame("app.py", 3, "f"), *frames))
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("app.Server.listen", "thread, runs app.Server.listen"),
+        ("mig.incoming.Incoming.run", "receives the guest"),
+    ],
+)
+def test_roles_are_the_engines(target: str, expected: str) -> None:
+    """A thread of any program may be called as one of the engine's is."""
+    state = replace(thread(2, "incoming", wait("Lock.acquire", 1)), target=target)
+
+    (row,) = diagnose([snapshot((state,))]).threads
+
+    assert expected == row.role
+
+
 def test_lock_taken_twice() -> None:
     """A lock that its holder waits for is a self-deadlock."""
     state = thread(1, "MainThread", wait("Lock.acquire", 1), holds=(1,), role="main")
