@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stress.hang.scene import Scene
     from verify.backtraces import ProcessDump
-    from verify.observe.snapshot import Snapshot
+    from verify.observe.snapshot import Snapshot, ThreadState
 
 __all__ = ["certain", "diagnose"]
 
@@ -90,12 +90,20 @@ def certain(snapshot: Snapshot, patience_s: float, stale: Iterable[int] = ()) ->
     True whatever the other threads do: a cycle of waits without time-outs; and where no thread is left that
     could, a lock or a permit that nobody will give back. `stale` threads do not count.
     """
+    # Most looks end here: what follows is work for each thread and each lock.
+    if not any(_waits_long(state, snapshot.taken_ns, patience_s) for state in snapshot.threads):
+        return False
     (scene,) = scenes([snapshot], (), {}, (), stale)
     found = stuck(scene)
     if not all(actor in found or actor.stale for actor in scene.living):
         found = stuck(scene, firm=True)
     waited = [scene.waited_s(actor) or 0.0 for actor in found if not actor.stale]
     return bool(waited) and min(waited) >= patience_s
+
+
+def _waits_long(state: ThreadState, now_ns: int, patience_s: float) -> bool:
+    waiting = state.waiting
+    return state.alive and waiting is not None and (now_ns - waiting.since_ns) / 1e9 >= patience_s
 
 
 def _strongest(

@@ -119,6 +119,8 @@ class Scene:
     actors: tuple[Actor, ...]
     snapshot: Snapshot | None
     dump: ProcessDump | None
+    numbered: Mapping[int, Actor]
+    """The recorded threads by their number."""
 
     @property
     def living(self) -> tuple[Actor, ...]:
@@ -132,12 +134,7 @@ class Scene:
 
     def by_slot(self, slot: int | None) -> Actor | None:
         """Return the recorded thread with that number."""
-        if slot is None:
-            return None
-        for actor in self.actors:
-            if actor.state is not None and actor.state.slot == slot:
-                return actor
-        return None
+        return self.numbered.get(slot) if slot is not None else None
 
     def object_of(self, actor: Actor) -> ObjectState | None:
         """Return what `actor` waits for, where it was recorded."""
@@ -194,7 +191,8 @@ def _scene(
     for thread in dumped:
         add(None, thread)
     command = snapshot.argv if snapshot is not None else ()
-    return Scene(pid, command, tuple(actors), snapshot, dump)
+    numbered = {actor.state.slot: actor for actor in reversed(actors) if actor.state is not None}
+    return Scene(pid, command, tuple(actors), snapshot, dump, numbered)
 
 
 def _same(state: ThreadState, thread: ThreadDump) -> bool:
