@@ -14,6 +14,7 @@ from typing import Final
 
 from mig import designs, transport
 from stress.migration.workloads import SHAPES, Load
+from stress.watchdog import EXIT_HANG
 from verify.abc import UsageError
 
 PAGE: Final = 4096
@@ -22,7 +23,6 @@ MAX_SPARSE: Final = 256 << 30
 MAX_VCPUS: Final = 256
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1
-EXIT_HANG: Final = 5
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from stress.jobs import folder as folders
 from stress.jobs.outcome import workers_started
 from stress.jobs.progress import span
+from stress.page import document
 
 if TYPE_CHECKING:
     from stress.jobs.outcome import JobResult, Problem
@@ -36,13 +37,7 @@ def of(result: JobResult) -> str:
     body += [_problem(problem, result) for problem in result.problems[:MOST_ROWS]]
     if len(result.problems) > MOST_ROWS:
         body.append(f"<p>and {len(result.problems) - MOST_ROWS:,} more, in the journal</p>")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>stage3 stress: {escape(result.verdict)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return document(f"stage3 stress: {result.verdict}", STYLE, "\n".join(body))
 
 
 def _facts(result: JobResult) -> str:

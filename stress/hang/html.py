@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from stress.hang.text import OPERATIONS, brief, doing, frame_line, operation_lines, stack_lines
+from stress.page import document
 from traces.text import plain
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ pre, code { font: 13px/1.45 ui-monospace, monospace; } pre { overflow-x: auto; m
 .cycle li { list-style: none; } .cycle li + li::before { content: "waits for "; opacity: .7; }
 .gil { background: #e5a50a55; }
 """
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def _text(value: object) -> str:
@@ -39,11 +39,6 @@ def _text(value: object) -> str:
 def page(report: HangReport) -> str:
     """Return the page."""
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>hang: {_text(report.verdict)}</title><style>{_STYLE}</style></head><body>",
         f'<h1><span class="verdict">{_text(report.verdict)}</span>: {_text(report.cause)}</h1>',
         f'<p class="quiet">{_text(report.headline)}; process {report.pid}: ',
         f"<code>{_text(shlex.join(report.command))}</code></p>",
@@ -58,7 +53,7 @@ def page(report: HangReport) -> str:
         parts += ["<h2>What could not be had</h2>", _list(report.problems)]
     if report.repro:
         parts.append(f"<h2>Next</h2><pre>{_text(report.repro)}</pre>")
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    return document(f"hang: {plain(report.verdict)}", _STYLE, "\n".join(parts))
 
 
 def _block(text: str) -> str:

@@ -24,12 +24,13 @@ from stress.jobs.settings import DEFAULT_LIMIT_S, DEFAULT_WORKERS, MOST_SEED, SL
 from traces import store
 from traces.text import plain
 from verify.abc import UsageError
+from verify.cli import refuse
 from verify.supervise import Shard
 
 if TYPE_CHECKING:
     from stress.jobs.outcome import JobResult, Problem
 
-BAD_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED: Final = 130
 DEFAULT_COUNT: Final = 100
 MOST_WORKERS: Final = 256
 MOST_COUNT: Final = 10**12
@@ -192,8 +193,7 @@ def run(args: argparse.Namespace) -> int:
             result = run_job(settings, progress, lambda: bool(interrupts))
             ci.publish(result)
     except UsageError as error:
-        sys.stderr.write(f"stage3 stress: {plain(str(error))}\n")
-        return BAD_INPUT
+        return refuse("stress", error)
     for line in lines(result):
         say(line)
     return INTERRUPTED if result.interrupted else result.exit_code

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from stress.watchdog import EXIT_HANG
 from verify.supervise import Fate
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from stress.jobs.settings import Settings
 
-PASSED, FAILED, INCONCLUSIVE, HUNG = 0, 1, 4, 5
+PASSED, FAILED, INCONCLUSIVE = 0, 1, 4
 LONGEST_LINE: Final = 400
 """Characters shown of what a run said last; all of it is in the run's folder."""
 VERDICTS: Final = {
@@ -95,7 +96,7 @@ class JobResult:
     def exit_code(self) -> int:
         """Return the exit code of the job."""
         if self.counts[Fate.HUNG]:
-            return HUNG
+            return EXIT_HANG
         if self.problems:
             return FAILED
         return PASSED if self.passed.total() and not self.trouble else INCONCLUSIVE

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.5
 OVER: Final = frozenset({"completed", "failed", "cancelled"})
-INTERNAL: Final = 3
 
 
 @dataclass(frozen=True, slots=True)

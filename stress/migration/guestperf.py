@@ -20,6 +20,7 @@ from stress.migration import plots
 from stress.migration.campaign import Job, Run
 from stress.migration.campaign import run as run_job
 from stress.migration.workloads import SHAPES, Load
+from stress.watchdog import EXIT_HANG
 from verify.abc import UsageError
 from verify.cli import refuse
 
@@ -132,7 +133,7 @@ def tell(ended: Run) -> None:
 def exit_code(runs: Sequence[Run]) -> int:
     """0, 1 or 5, the worst of all runs."""
     if any(each.hung for each in runs):
-        return 5
+        return EXIT_HANG
     return 1 if any(each.status == "failed" for each in runs) else 0
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from stress.page import document
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -175,13 +177,8 @@ def page(title: str, runs: Sequence[Run], curves: Sequence[str] = ()) -> str:
         for run in runs
     )
     heads = "".join(f"<th>{escape(head)}</th>" for head in HEADS)
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"<table><tr>{heads}</tr>{body}</table>{''.join(curves)}{figures}</body></html>\n"
-    )
+    table = f"<h1>{escape(title)}</h1><table><tr>{heads}</tr>{body}</table>"
+    return document(title, STYLE, f"{table}{''.join(curves)}{figures}")
 
 
 def _said(run: Run) -> str:

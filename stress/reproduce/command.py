@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stress.files import directory_for
+from stress.hang import stored
 from stress.reproduce import evidence as evidences
 from stress.reproduce import target as targets
 from stress.reproduce.text import told
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     here = Path.cwd()
     try:
         directory_for("--output", args.output)
-        evidence = evidences.of(evidences.read(args.hang), str(args.hang))
+        evidence = evidences.of(stored.read(args.hang), str(args.hang))
         if evidence.report.verdict not in CAUSES:
             return _beyond(evidence.report.verdict)
         chosen = targets.find(evidence, args.target, here)

@@ -1,20 +1,19 @@
 """What a hang report gives a search to work with: the recording of the process to blame, and what became of its source.
 
-Promises: a file that is no hang report, or has no recording to steer by, is one `HangError` that says what to do;
-nothing else is raised for what a file holds. `changes` compares the recorded places with the source as it is now.
+Promises: a report that has no recording to steer by is one `HangError` that says what to do.
+`changes` compares the recorded places with the source as it is now.
 Does not: run or import the program.
 """
 
 from __future__ import annotations
 
 import ast
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from stress.hang import schema, sources
+from stress.hang import sources
 from stress.hang.schema import HangError
 from stress.jobs.recording import BEGAN
 from verify.course import Course, course_of
@@ -23,9 +22,8 @@ if TYPE_CHECKING:
     from stress.hang.model import HangReport
     from verify.observe.snapshot import Frame, Snapshot
 
-__all__ = ["Evidence", "changes", "of", "read"]
+__all__ = ["Evidence", "changes", "of"]
 
-MOST_BYTES: Final = schema.MOST_CHARACTERS
 MOST_SOURCE: Final = 4 * 1024 * 1024
 MOST_CHANGES: Final = 5
 
@@ -51,26 +49,6 @@ class Evidence:
             for frame in row.stack
             if not frame.native
         )
-
-
-def read(path: Path) -> HangReport:
-    """Return the report in a file; raise `HangError` naming the file for anything else."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
-            raise HangError(str(path), "is no regular file", "give a hang-PID.json")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-        raise HangError(str(path), problem, "give the hang-PID.json of a report") from None
-    if len(data) > MOST_BYTES:
-        raise HangError(str(path), f"has more than {MOST_BYTES} bytes", "give a hang-PID.json")
-    try:
-        return schema.from_json(data.decode("ascii"))
-    except UnicodeDecodeError:
-        raise HangError(str(path), "is not ASCII JSON", "give a hang-PID.json, unedited") from None
-    except HangError as error:
-        raise HangError(f"{path}: {error.culprit}", error.problem, error.remedy) from None
 
 
 def of(report: HangReport, name: str) -> Evidence:

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stress.hang import schema
+from stress.hang import stored
 from stress.hang.text import brief, show
 from stress.watchdog.attached import fail_signal, verdict_file
 from traces.errors import InputError
@@ -236,8 +236,8 @@ class Crashes:
         found = [path for path in self._output.glob("hang-*.json") if self._is_new(path)]
         for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                report = schema.from_json(path.read_text())
-            except (OSError, InputError, UnicodeDecodeError):
+                report = stored.read(path)
+            except InputError:
                 continue
             if report.notes.get("test") == nodeid:
                 return f"{brief(report)}\nhang report: {path}", (SECTION, show(report))
