@@ -66,7 +66,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
 def parse(given: Sequence[str]) -> tuple[argparse.Namespace, Commands]:
     """Return the parsed arguments, with `behind`, the words of a command behind `--`, and the table of commands."""
     words, behind = list(given), []
-    if words[:1] == ["stress"] and "--" in words:
+    if words[:1] in (["stress"], ["watch"]) and "--" in words:
         at = words.index("--")
         words, behind = words[:at], words[at + 1 :]
     parser, table = _parser()

@@ -124,7 +124,7 @@ class Source:
         if options.load is not None:
             options.load.fill(self.machine.ram.blocks()[0])
         self.time_limit = options.time_limit
-        self._late = False
+        self.late = False
         self.opaque: dict[str, bytes] = {}
         """Device sections passed on: name/instance/version to body."""
         self._add_devices(guest)
@@ -187,12 +187,12 @@ class Source:
 
     def cancel(self) -> None:
         """Give up: the guest stays here."""
-        self._late = True
+        self.late = True
         self.migration.cancel()
 
     def error(self) -> str | None:
         """Why the migration failed."""
-        if self._late:
+        if self.late:
             return (
                 f"cancelled, not converged within {self.time_limit:g} s; lower the dirty rate, or"
                 " raise bandwidth, downtime limit or time limit"

@@ -151,7 +151,7 @@ def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang
         *([] if result.facts.get("completed") else [f"destination: {result.facts.get('error')}"]),
     ]
     if reasons:
-        return MigrateResult(figures=figures, error="; ".join(reasons))
+        return MigrateResult(figures=figures, error="; ".join(reasons), converged=not source.late)
     loaded = destination.wait_for("digests", give_up=hang.event)
     memory = _compared_memory(source, loaded)
     devices, devices_differ = _compared_devices(source, loaded, result)

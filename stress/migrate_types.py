@@ -179,6 +179,8 @@ class MigrateResult:
     devices_compared: int = 0
     devices_differing: tuple[str, ...] = ()
     """Device sections that differ: name/instance/version."""
+    converged: bool = True
+    """False where the time limit came first, and the migration was cancelled for it."""
     hung: bool = False
     hang_report: pathlib.Path | None = None
 

@@ -113,18 +113,13 @@ def run(job: Job, directory: Path) -> Run:
     path.unlink(
         missing_ok=True
     )  # of an earlier job: it would pass for this one's until there is a sample
-    with tempfile.TemporaryDirectory(prefix="stage3-flight-") as flights:
-        # The figures are printed to a file: the parent may die, and a pipe could fill up.
-        words = [
-            "sh",
-            "-c",
-            'out=$1; shift; exec "$@" > "$out"',
-            "sh",
-            str(printed),
-            *job.words(path),
-        ]
+    # The figures are printed to a file: the parent may die, and a pipe could fill up.
+    with (
+        tempfile.TemporaryDirectory(prefix="stage3-flight-") as flights,
+        printed.open("wb") as out,
+    ):
         watch = Watchdog(
-            words,
+            job.words(path),
             job.limit,
             directory,
             kill=True,
@@ -132,6 +127,7 @@ def run(job: Job, directory: Path) -> Run:
             time_limit_s=2 * job.time_limit + 10 * job.limit,
             flights=Path(flights),
             environment=launch.environment(Path(flights)),
+            stdout=out,
             say=lambda _: None,
         )
         memory = _Memory(watch)
@@ -194,7 +190,7 @@ def _ended(job: Job, code: int, printed: Path, path: Path, hang: Hang | None) ->
     status = (
         "completed"
         if value.get("equal")
-        else ("not converged" if "not converged" in error else "failed")
+        else ("failed" if value.get("converged", True) else "not converged")
     )
     differing = value.get("differing")
     return Run(

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     pid: int | None = args.pid
-    if (pid is None) == (not args.words):
+    if (pid is None) == (not _command(args)):
         raise UsageError("give either a command (stage3 watch -- COMMAND ...) or --pid PID")
     if pid is not None and (pid <= 0 or processes.one(pid) is None):
         raise UsageError(f"--pid {pid}: no such process; `ps -e` lists those that run")
@@ -74,8 +74,13 @@ def _check(args: argparse.Namespace) -> None:
     directory_for("--output", args.output)
 
 
+def _command(args: argparse.Namespace) -> list[str]:
+    """Return the command's words, also where nothing stood behind `--`."""
+    return [*args.words, *args.behind]
+
+
 def _watched(args: argparse.Namespace) -> int:
-    words: list[str] = args.words
+    words = _command(args)
     pid: int | None = args.pid
     with contextlib.ExitStack() as stack:
         flights = flights_of(pid) if pid is not None else None

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from stress.hang import certain, diagnose, sources
 from stress.hang.text import brief
@@ -77,7 +77,8 @@ class Watchdog:
     `limit_s` is how long nothing may move, in seconds; `time_limit_s` how long the whole may take, None for
     no limit. `kill` ends the tree after a report (default: only what was started here; what was not and is left alone
     is watched no more). `flights` is the
-    directory in which the processes record. `on_hang`, where given, is called after a report was written
+    directory in which the processes record; `environment` and `stdout`, an open file, are the command's (default:
+    those of this process). `on_hang`, where given, is called after a report was written
     and says whether to kill; `idle` says whether the target has nothing to do just now, so that standing still
     is no hang; `notes` are put into a report. `progress`, where given, is the target's own measure, and alone decides:
     the target hangs when it returns the same value for `limit_s` seconds; None says that it does not run just
@@ -94,6 +95,7 @@ class Watchdog:
         time_limit_s: float | None = None,
         flights: Path | None = None,
         environment: dict[str, str] | None = None,
+        stdout: BinaryIO | None = None,
         on_hang: Callable[[Hang], bool] | None = None,
         idle: Callable[[], bool] | None = None,
         notes: Callable[[], dict[str, str]] | None = None,
@@ -112,6 +114,7 @@ class Watchdog:
         self._time_limit_s = time_limit_s
         self._kill = not isinstance(target, int) if kill is None else kill
         self._environment = environment
+        self._stdout = stdout
         self._on_hang = on_hang
         self._idle = idle or _never
         self._notes = notes or dict
@@ -133,7 +136,7 @@ class Watchdog:
         if isinstance(self._target, int):
             return self._watch(self._target, None)
         try:
-            child = subprocess.Popen(list(self._target), env=self._environment)
+            child = subprocess.Popen(list(self._target), env=self._environment, stdout=self._stdout)
         except OSError as error:
             raise StartError(error.errno, error.strerror or str(error)) from None
         self.pid = child.pid

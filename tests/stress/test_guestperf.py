@@ -176,6 +176,19 @@ def test_curve_that_cannot_be_run_is_refused_before(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("converged", "status"), [(True, "failed"), (False, "not converged")])
+def test_status_is_a_field_of_the_result(tmp_path: Path, *, converged: bool, status: str) -> None:
+    """Whether a migration converged is not read out of its error's words."""
+    printed = tmp_path / "printed"
+    printed.write_text(
+        json.dumps({"error": "not converged", "converged": converged, "figures": {}})
+    )
+
+    ended = campaign._ended(JOB, 1, printed, write(tmp_path / "s", SAMPLE), None)
+
+    assert (status, "not converged") == (ended.status, ended.error)
+
+
 def test_curves_are_shares_of_hung_runs() -> None:
     """Each point is the share of its runs that hung."""
     slow, fast = (replace(JOB, rate=rate) for rate in (vinod.RATES[0], vinod.RATES[-1]))

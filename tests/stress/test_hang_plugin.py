@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -217,8 +218,11 @@ def test_without_the_option_nothing_is_loaded(tmp_path: Path) -> None:
 
 
 def test_seconds() -> None:
-    """A number of seconds above 0."""
+    """A number of seconds above 0, and nothing else."""
     assert 0.5 == pytest_plugin._seconds("0.5")
+    for text in ("0", "-1", "nan", "inf", "1e999", "soon", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a number of seconds above 0"):
+            pytest_plugin._seconds(text)
 
 
 def lines(*values: object) -> Iterable[bytes]:

@@ -73,6 +73,7 @@ def test_not_converging_is_cancelled(tmp_path: pathlib.Path, sources: list[guest
     assert (result.exit_code, result.figures.status) == (1, "cancelled")
     assert result.error is not None
     assert "source: cancelled, not converged within 0.1 s; lower the dirty rate" in result.error
+    assert not result.converged
     assert "destination: migration stream, byte" in result.error
     assert running == [True]
     assert list(tmp_path.iterdir()) == []

@@ -68,6 +68,15 @@ def test_program_that_ends_keeps_its_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_command_keeps_its_own_dashes(tmp_path: Path) -> None:
+    """All behind the first `--` is the command's, another `--` and options of the watch among it."""
+    code = "import sys; sys.exit(sys.argv[1:] != ['--', '--limit', 'x'])"
+    words = [*python("-c", code), "--", "--limit", "x"]
+
+    assert 0 == cli.main(["watch", "--no-record", "--output", str(tmp_path), "--", *words])
+
+
+@pytest.mark.slow
 def test_time_limit_reports_what_is_slow(tmp_path: Path) -> None:
     """At its time limit a program is reported with its verdict, and ended."""
     said: list[str] = []
