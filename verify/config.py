@@ -20,7 +20,7 @@ from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 FILE = "pyproject.toml"
 MOST_BYTES = 1 << 22
@@ -65,7 +65,7 @@ def _strategies(value: object) -> tuple[str, ...] | None:
         return None
     try:
         for spec in value:
-            registry.add(spec)
+            registry.split(spec)
     except UsageError:
         return None
     return tuple(value)
@@ -116,6 +116,11 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
 }
 
 
+FOR_FILES = frozenset({"strategies", "output"})
+"""Keys of the file alone; the others may stand in a test's marker, too."""
+MARKER_KEYS = tuple(key for key in _KEYS if key not in FOR_FILES)
+
+
 def find(start: Path) -> Config:
     """Return the defaults of the nearest pyproject.toml in `start` or above it."""
     for directory in (start, *start.parents):
@@ -143,19 +148,24 @@ def load(file: Path) -> Config:
     where = f"{file}: [tool.stage3]"
     if not isinstance(table, dict):
         raise UsageError(f"{where} is {table!r}; make it a table")
-    found = parse(table, where)
+    found = parse(table, where, tuple(_KEYS))
+    for spec in found.strategies:
+        registry.add(spec)
     return found if found.output is None else replace(found, output=file.parent / found.output)
 
 
-def parse(table: Mapping[str, object], where: str) -> Config:
-    """Return the defaults in `table`; `where` is what an error calls the place it stands in."""
+def parse(table: Mapping[str, object], where: str, keys: Sequence[str] = MARKER_KEYS) -> Config:
+    """Return the defaults in `table`, which may have `keys`; `where` is what an error calls the place it stands in."""
     values: dict[str, object] = {}
-    # What `strategies` makes known, `strategy` may name.
+    listed: set[object] = set()
+    # What `strategies` lists, `strategy` may name.
     for key, value in sorted(table.items(), key=lambda item: item[0] != "strategies"):
-        if key not in _KEYS:
-            raise UsageError(f"{where} has no key {key!r}; it has: {', '.join(_KEYS)}")
+        if key not in keys:
+            raise UsageError(f"{where} has no key {key!r}; it has: {', '.join(keys)}")
         take, wanted = _KEYS[key]
-        values[key] = take(value)
+        values[key] = value if key == "strategy" and value in listed else take(value)
         if values[key] is None:
             raise UsageError(f"{where} {key} is {value!r}; give {wanted}")
+        if key == "strategies" and isinstance(value, list):
+            listed = {registry.known_as(spec) for spec in value}
     return Config(**values)  # type: ignore[arg-type] # each was made by its own row of the table

@@ -8,7 +8,6 @@ source file in scope, so a schedule recorded for one text is refused by another.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import inspect
 import re
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl
 from traces.text import PYTEST
 from verify.abc import Settings, UsageError
 from verify.detectors import default_detectors
+from verify.importing import imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,20 +156,7 @@ def _check_call(target: str, body: Body, arguments: Mapping[str, object]) -> Non
 
 
 def _function(module_name: str, name: str) -> Body:
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise UsageError(
-                f"no module {module_name!r} on the path; run from the directory that contains it, or install it"
-            ) from None
-        raise UsageError(
-            f"module {module_name!r} cannot be imported: {error}; install what it needs"
-        ) from None
-    except SyntaxError as error:
-        raise UsageError(
-            f"module {module_name!r} cannot be imported: {error}; correct it first"
-        ) from None
+    module = imported(module_name)
     body: object = getattr(module, name, None)
     if body is None:
         known = ", ".join(

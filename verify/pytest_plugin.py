@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MARKER = "interleavings"
 SECTION = "stage3 schedule"
 DESCRIPTION = (
-    f"{MARKER}(executions=1000, seconds=None, strategy='portfolio', seed=0, granularity='auto', packages=()): "
+    f"{MARKER}(executions=1000, seconds=None, strategy='portfolio', seed=0, granularity='auto', packages=(), "
+    "backend='greenlets', builds='any'): "
     "check the test under many thread interleavings (stage3)"
 )
 FILE = "pyproject.toml"

@@ -8,7 +8,6 @@ everything wrong with a name or a class is one `UsageError` that says what to ty
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from importlib.metadata import entry_points
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
+from verify.importing import imported
 from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -60,7 +60,12 @@ class Named:
 
 def add(spec: str) -> None:
     """Let `module:Class` be known by the class's name in small letters, too."""
-    _added[split(spec)[1].lower()] = spec
+    _added[known_as(spec)] = spec
+
+
+def known_as(spec: str) -> str:
+    """Return the name that `add` makes known."""
+    return split(spec)[1].lower()
 
 
 def split(spec: str) -> tuple[str, str]:
@@ -105,13 +110,7 @@ def _imported(spec: str) -> object:
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as error:
-        raise UsageError(
-            f"strategy {spec!r}: module {module_name!r} cannot be imported: {error}; "
-            "correct the name, or run from the directory that contains it"
-        ) from None
+    module = imported(module_name, f"strategy {spec!r}")
     found: object = getattr(module, name, None)
     if found is None:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from importlib.metadata import entry_points
@@ -11,7 +12,11 @@ import pytest
 
 import verify.pytest_checks
 from traces import store
-from verify.pytest_plugin import SECTION
+from verify import config, registry
+from verify.builds import ANY
+from verify.check import DEFAULT_EXECUTIONS
+from verify.pytest_plugin import DESCRIPTION, SECTION
+from verify.runtime.carriers import GREENLETS
 
 pytest_plugins = ["pytester"]
 
@@ -259,6 +264,8 @@ def test_bad_defaults(suite: Suite) -> None:
         ("(executions=0)", "executions is 0; give a whole number above zero"),
         ("(5)", "takes no positional arguments; say interleavings(executions=500)"),
         ("(packages=('no.such',))", "no package 'no.such'"),
+        ("(strategies=['own:Search'])", "has no key 'strategies'; it has: executions"),
+        ("(output='traces')", "has no key 'output'; it has: executions"),
     ],
 )
 def test_bad_marker(suite: Suite, mark: str, said: str) -> None:
@@ -270,6 +277,19 @@ def test_bad_marker(suite: Suite, mark: str, said: str) -> None:
 
     result.assert_outcomes(failed=1)
     assert said in text(result)
+
+
+def test_marker_says_what_it_takes() -> None:
+    """Its description has all keys, with the values that hold where nobody gives any."""
+    call = ast.parse(DESCRIPTION.partition(": ")[0], mode="eval").body
+    assert isinstance(call, ast.Call)
+    said = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+
+    assert {*config.MARKER_KEYS} == {*said}
+    assert {
+        "executions": DEFAULT_EXECUTIONS, "seconds": None, "strategy": registry.DEFAULT, "seed": 0,
+        "granularity": "auto", "packages": (), "backend": GREENLETS, "builds": ANY,
+    } == said  # fmt: skip
 
 
 def test_where_the_marker_does_not_go(suite: Suite) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import verify
 from stress.cli import main
-from verify import Verdict, config, registry
+from verify import Verdict, config, program, registry
 from verify.abc import UsageError
 
 from . import zoo
@@ -141,7 +141,7 @@ def test_installed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("own search:Luck", "is not of the form module:Class"),
         ("own_search:", "is not of the form module:Class"),
-        ("not_there:Luck", "module 'not_there' cannot be imported"),
+        ("not_there:Luck", "strategy 'not_there:Luck': no module 'not_there' on the path"),
         ("own_search:Luck", "module 'own_search' has no 'Luck'"),
         ("own_search:Half", "lacks new_execution, draw; a strategy is a class with the methods"),
         ("own_search:number", "lacks new_execution, choose, draw"),
@@ -165,6 +165,17 @@ def test_bad_list(here: Path, value: str) -> None:
         config.load(here / "pyproject.toml")
 
 
+def test_list_of_a_bad_table(here: Path) -> None:
+    """A table in which something else is wrong makes no strategy known."""
+    (here / "pyproject.toml").write_text(
+        '[tool.stage3]\nstrategies = ["own_search:Unheard"]\nseed = "x"\n'
+    )
+
+    with pytest.raises(UsageError, match="seed is 'x'"):
+        config.load(here / "pyproject.toml")
+    assert "unheard" not in registry.known()
+
+
 def test_preemptions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--preemptions` bounds depth-first search, and no other strategy."""
     assert 0 == main(["explore", "own_program:body", "--strategy", "dfs", "--preemptions", "0"])
@@ -172,3 +183,21 @@ def test_preemptions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert 2 == main(["explore", "own_program:body", "--preemptions", "0"])
     assert "say --strategy dfs with it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("from threading import nothing", "'faulty_module' cannot be imported: cannot import name"),
+        ("import faulty", "'faulty_module' cannot be imported: No module named 'faulty'; install"),
+        ("def", "'faulty_module' cannot be imported: invalid syntax"),
+    ],
+)
+def test_modules_with_a_fault(here: Path, text: str, said: str) -> None:
+    """A target and a strategy whose module cannot be imported are refused in the same words."""
+    (here / "faulty_module.py").write_text(f"{text}\n")
+
+    with pytest.raises(UsageError, match=f"^module {said}"):
+        program.load("faulty_module:body")
+    with pytest.raises(UsageError, match=f"^strategy 'faulty_module:Search': module {said}"):
+        registry.make("faulty_module:Search", 0)
