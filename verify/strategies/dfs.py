@@ -25,6 +25,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from verify.abc import ScheduleMismatchError
+from verify.strategies.yields import gave_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,10 +168,7 @@ class DFS:
 
     def _alternatives(self, enabled: Sequence[T], current: T) -> tuple[list[T], int]:
         """Return the enabled tasks, free ones first, and how many are free."""
-        yields = current.yields
-        gave_way = yields != self.given_way.get(current.index, 0)
-        if gave_way:
-            self.given_way[current.index] = yields
+        if gave_way(current, self.given_way):
             turn = [task for task in enabled if task.index > current.index]
             turn += [task for task in enabled if task.index <= current.index]
             turn.sort(key=lambda task: (task is current, not task.runnable))

@@ -19,6 +19,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from verify.strategies.yields import gave_way
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -116,9 +118,7 @@ class PCT:
         return self.depth + self.rng.random() * 1000.0
 
     def _demote_if_gave_way(self, task: T) -> None:
-        yields = task.yields
-        if yields and yields != self.given_way.get(task.index):
-            self.given_way[task.index] = yields
+        if gave_way(task, self.given_way):
             if self.rng.random() < 0.5:
                 return  # a single sleep is no spin: half of them keep their place
             self.floor -= 1.0

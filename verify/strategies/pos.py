@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from verify.strategies.dependence import Pending, pending, races
+from verify.strategies.yields import gave_way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class POS:
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Run the pending operation of highest priority; let those that race with it draw again."""
         priorities = self.priorities
-        priorities[current.index] = self.random() - self._gave_way(current)
+        priorities[current.index] = self.random() - gave_way(current, self.given_way)
         best = enabled[0]
         top = -2.0
         for task in enabled:
@@ -56,13 +57,6 @@ class POS:
                 best = task
         self._draw_again(enabled, best, pending(best))
         return best
-
-    def _gave_way(self, task: T) -> int:
-        yields = task.yields
-        if yields and yields != self.given_way.get(task.index):
-            self.given_way[task.index] = yields
-            return 1
-        return 0
 
     def _draw_again(self, enabled: Sequence[T], best: T, moved: Pending) -> None:
         for task in enabled:

@@ -21,6 +21,7 @@ from verify.abc import Detector
 from verify.strategies.dependence import APART, key_of
 from verify.strategies.urw import draw_by
 from verify.strategies.weights import Weights
+from verify.strategies.yields import gave_way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,9 +153,7 @@ class SURW:
         return best
 
     def _demote(self, task: T) -> int:
-        yields = task.yields
-        if yields and yields != self.given_way.get(task.index):
-            self.given_way[task.index] = yields
+        if gave_way(task, self.given_way):
             self.priorities[task.index] = -float(sum(self.given_way.values()))
             return task.index
         return -1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from verify.abc import Detector
 from verify.strategies.weights import Weights
+from verify.strategies.yields import gave_way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +53,7 @@ class URW:
 
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Draw a task by what each has left."""
-        yields = current.yields
-        if yields and yields != self.given_way.get(current.index):
-            self.given_way[current.index] = yields
+        if gave_way(current, self.given_way):
             enabled = [task for task in enabled if task is not current]
         chosen = draw_by(enabled, self.weights, self.random())
         if chosen.op == BEGIN:
