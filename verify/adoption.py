@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from verify.primitives.locks import RLockLike
 
-    Stand = AdoptedLock | AdoptedRLock
+    Adopted = AdoptedLock | AdoptedRLock
 
 LOCK_TYPE = type(_real.allocate_lock())
 RLOCK_TYPE = type(_real.RLock())
@@ -31,7 +31,7 @@ RLOCK_TYPE = type(_real.RLock())
 
 def adopt(undo: list[Patch]) -> None:
     """Put models in place of the locks found; append what undoes it."""
-    known: dict[int, Stand] = {}
+    known: dict[int, Adopted] = {}
     for names, owner in namespaces():
         for name, value in list(names.items()):
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
@@ -43,13 +43,13 @@ def adopt(undo: list[Patch]) -> None:
     _mend_conditions(known, undo)
 
 
-def _stand_in(real: object) -> Stand:
+def _stand_in(real: object) -> Adopted:
     if isinstance(real, LOCK_TYPE):
         return AdoptedLock.of(real)
     return AdoptedRLock.of(cast("RLockLike", real))
 
 
-def _mend_conditions(known: dict[int, Stand], undo: list[Patch]) -> None:
+def _mend_conditions(known: dict[int, Adopted], undo: list[Patch]) -> None:
     """A condition keeps its lock's bound methods: let them be the model's."""
     done = [
         patch
