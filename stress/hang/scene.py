@@ -179,6 +179,7 @@ def _scene(
     actors: list[Actor] = []
 
     def add(state: ThreadState | None, thread: ThreadDump | None) -> None:
+        thread = stacks.without_tracer(thread) if thread is not None else None
         native = (state.native_id if state else 0) or (thread.native_id if thread else 0) or 0
         share = activity.get(native, 0.0)
         actors.append(Actor(pid, state, thread, share, native in moving, native in stale))

@@ -7,12 +7,13 @@ Assumes: CPython's names of its own functions, native frames where there are any
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from verify.backtraces import StackFrame, ThreadDump
 
-__all__ = ["INPUT_OUTPUT", "innermost", "native_call", "operation"]
+__all__ = ["INPUT_OUTPUT", "innermost", "native_call", "operation", "without_tracer"]
 
 _LIBRARY: Final = ("/threading.py", "/queue.py", "/concurrent/futures/", "/verify/observe/")
 _CLASSES: Final = {
@@ -57,6 +58,7 @@ _NATIVE: Final = (
 )
 _FOR_THE_GIL: Final = ("take_gil", "PyEval_RestoreThread", "PyEval_AcquireThread")
 _FOREIGN: Final = ("ffi_call", "_call_function_pointer", "cffi")
+_TRACERS: Final = ("CTracer_", "trace_trampoline", "call_trampoline")
 INPUT_OUTPUT: Final = frozenset(
     {"read", "write", "fcntl"}
     | {f"os.{name}" for name in ("read", "write", "waitpid")}
@@ -66,6 +68,14 @@ INPUT_OUTPUT: Final = frozenset(
     | {"Selector.select", "subprocess.wait", "Popen.wait", "Popen.communicate"}
 )
 """Operations that end when something outside the process happens."""
+
+
+def without_tracer(thread: ThreadDump) -> ThreadDump:
+    """Return `thread` without the frames of a debugger's or coverage's trace function: not the program is there."""
+    for at, frame in enumerate(thread.frames):
+        if frame.native and frame.function.startswith(_TRACERS):
+            return replace(thread, frames=thread.frames[:at])
+    return thread
 
 
 def native_call(thread: ThreadDump) -> str:

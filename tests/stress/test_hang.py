@@ -333,6 +333,19 @@ def test_computing_thread() -> None:
     assert "merely slow" == slow.verdict
 
 
+def test_tracer_is_not_the_program() -> None:
+    """A loop that is seen while coverage's tracer takes a lock of its own spins all the same."""
+    shot = snapshot((thread(2, "worker"),), ())
+    frames = [StackFrame("app.py", 5, "loop"), StackFrame("t.c", 0, "CTracer_trace", native=True)]
+    frames.append(StackFrame("coverage/collector.py", 224, "Collector.lock_data"))
+    frames.append(StackFrame("python", 0, "lock_PyThread_acquire_lock", native=True))
+
+    spin = diagnose([shot], [dump(dumped(PID + 1, *frames, gil=True))], activity={PID + 1: 0.9})
+
+    assert "spin" == spin.verdict
+    assert "worker computes at app.py:5 loop" in spin.cause
+
+
 def test_working_program_is_slow() -> None:
     """At a time limit a program that makes operations is slow, whatever its other threads wait for; a poll is none."""
     waits = one_waits("Event.wait", thing(1, "Event", "done"))
