@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from verify.explore import Exploration, Verdict, explore, replay
     from verify.observe.install import note
     from verify.program import Program, load, scenario
-    from verify.strategies import DFS, PCT, POS, SURW, URW, Portfolio, RandomWalk
+    from verify.strategies import DFS, PCT, POS, SURW, URW, Portfolio, RandomWalk, ReadsFrom
 
 __all__ = [
     "DFS",
@@ -55,6 +55,7 @@ __all__ = [
     "Portfolio",
     "Program",
     "RandomWalk",
+    "ReadsFrom",
     "Settings",
     "Strategy",
     "UsageError",
@@ -83,7 +84,7 @@ _HOMES = {
     "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
     "program": "Program load scenario",
-    "strategies": "DFS PCT POS SURW URW Portfolio RandomWalk",
+    "strategies": "DFS PCT POS SURW URW Portfolio RandomWalk ReadsFrom",
 }
 _HOME = {name: f"verify.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -14,6 +14,7 @@ from verify.strategies.pct import PCT
 from verify.strategies.portfolio import Portfolio
 from verify.strategies.pos import POS
 from verify.strategies.random_walk import RandomWalk
+from verify.strategies.reads_from import ReadsFrom
 from verify.strategies.replay import Replay
 from verify.strategies.surw import SURW
 from verify.strategies.urw import URW
@@ -31,6 +32,7 @@ __all__ = [
     "NamedStrategy",
     "Portfolio",
     "RandomWalk",
+    "ReadsFrom",
     "Replay",
 ]
 
@@ -60,5 +62,6 @@ STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {
     "pos": POS,
     "urw": URW,
     "surw": SURW,
+    "reads_from": ReadsFrom,
     "dfs": DFS,
 }

@@ -49,6 +49,19 @@ def key_of(target: object) -> str:
     return whole if isinstance(whole, str) else name_of(target)
 
 
+def role_of(target: object) -> str:
+    """Return the name of an object without the task that named it.
+
+    An object known by its accesses is named by whoever comes to it first, which differs from schedule to schedule; what
+    is learned in one execution and used in the next goes by this name.
+    """
+    whole = getattr(target, "object", None)
+    if not isinstance(whole, str):
+        return name_of(target)
+    path, _, rest = whole.partition(":")
+    return rest if rest and (path == "main" or path.startswith("main/")) else whole
+
+
 def overlap(target: object, other: object) -> bool:
     """Say whether two targets of one name have elements in common; without a range a target is the whole."""
     first, second = _range(target), _range(other)

@@ -18,7 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from verify.abc import Detector
-from verify.strategies.dependence import APART, key_of
+from verify.strategies.dependence import APART, role_of
 from verify.strategies.urw import draw_by
 from verify.strategies.weights import Weights
 from verify.strategies.yields import gave_way
@@ -119,7 +119,7 @@ class SURW:
         self.born = enabled[-1].index + 1
 
     def _interesting(self, task: TaskView) -> bool:
-        return key_of(task.target) in self.objects and task.op not in APART
+        return role_of(task.target) in self.objects and task.op not in APART
 
     def _intend(self, enabled: Sequence[T]) -> None:
         """Draw who performs the next operation of interest, by what each has left of them."""
@@ -229,7 +229,7 @@ class Profile(Detector):
         self.walk.held.discard(task.index)
         if op in APART or op == "Thread.join":
             return
-        key = key_of(target)
+        key = role_of(target)
         if self.wanted:
             by = self.now.setdefault(key, {})
             by[task.path] = by.get(task.path, 0.0) + 1.0
