@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Commands = dict[str, Callable[[argparse.Namespace], int]]
 
 INTERNAL = 3
-CONTROLLED = frozenset({"explore", "replay", "reproduce", "hunt"})
+CONTROLLED = frozenset({"explore", "replay", "merge", "reproduce", "hunt"})
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -51,6 +51,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
+        "merge": verify_cli.run_merge,
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,

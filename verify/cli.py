@@ -27,6 +27,7 @@ from verify.builds import ANY, CHOICES
 from verify.config import Config, find
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
+from verify.parallel import command as parallel
 from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import DFS, PCT, STRATEGIES
 
@@ -41,13 +42,14 @@ RUN_TWICE = 20
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `explore` and `replay` to the commands of `stage3`."""
+    """Add `explore`, `replay` and `merge` to the commands of `stage3`."""
     _explore_parser(
         subparsers.add_parser("explore", help="search the interleavings of a function for bugs")
     )
     _replay_parser(
         subparsers.add_parser("replay", help="run a recorded schedule again, checking every step")
     )
+    parallel.add_merge(subparsers)
 
 
 def _explore_parser(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +114,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parallel.add_options(parser)
 
 
 def _replay_parser(parser: argparse.ArgumentParser) -> None:
@@ -180,32 +183,59 @@ def run_explore(args: argparse.Namespace) -> int:
         strategy = _strategy(args)
         executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
         progress = None if args.json or not sys.stderr.isatty() else _progress
-        state = explore(
-            program,
-            strategy,
-            executions=executions,
-            seconds=args.seconds,
-            first_only=args.first,
-            progress=progress,
-            backend=args.backend,
-            on_hang=_give_up,
-            check_determinism=args.check_determinism,
-            builds=args.builds,
-        )
+        if parallel.divides(args):
+            state = parallel.explored(
+                args, program, executions=executions, progress=progress, on_hang=_give_up
+            )
+        else:
+            state = explore(
+                program,
+                strategy,
+                executions=executions,
+                seconds=args.seconds,
+                first_only=args.first,
+                progress=progress,
+                backend=args.backend,
+                on_hang=_give_up,
+                check_determinism=args.check_determinism,
+                builds=args.builds,
+            )
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)
-        shown = {**state.groups, **state.warnings}
-        files = {key: _store(group, args.output) for key, group in shown.items()}
+        files = _files(state, args.output)
     except (UsageError, InputError) as error:
         return refuse("explore", error)
-    if args.json:
+    return _told(state, files, as_json=args.json)
+
+
+def run_merge(args: argparse.Namespace) -> int:
+    """Put journals together, report as `run_explore` does, and return the exit code."""
+    try:
+        defaults = find(Path.cwd())
+        state = parallel.together(args.journals, on_hang=_give_up)
+        files = _files(state, args.output or defaults.output or store.DIRECTORY)
+    except (UsageError, InputError) as error:
+        return refuse("merge", error)
+    return _told(state, files, as_json=args.json)
+
+
+def _files(state: Exploration, output: Path) -> dict[tuple[str, ...], str]:
+    shown = {**state.groups, **state.warnings}
+    return {key: _store(group, output) for key, group in shown.items()}
+
+
+def _told(state: Exploration, files: dict[tuple[str, ...], str], *, as_json: bool) -> int:
+    if as_json:
         print(json.dumps(_as_json(state, files), indent=1))
         return state.exit_code
     print(report.summary(state))
-    for key, group in shown.items():
+    for key, group in {**state.groups, **state.warnings}.items():
         print(f"\n{'-' * 80}\n{report.failure(group, files[key])}", end="")
         if files[key]:
             print(f"trace:  stage3 trace show {files[key]}")
+    for lost in state.lost[: report.MOST_LOST]:
+        if lost.report:
+            print(f"\n{'-' * 80}\n{report.loss(lost)}")
     return state.exit_code
 
 
@@ -266,6 +296,8 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "worth": state.worth,
         "granularity": state.granularity,
         "diverged": state.diverged,
+        "parts": state.parts,
+        "lost": [lost.text for lost in state.lost],
         "groups": [_group_json(group, files[key]) for key, group in state.groups.items()],
         "warnings": [_group_json(group, files[key]) for key, group in state.warnings.items()],
         "notes": [_group_json(group, "") for group in state.notes.values()],

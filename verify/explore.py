@@ -75,6 +75,14 @@ class Group:
         return self.wrong or ("" if self.held in {"", HELD} else self.held)
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A part of a divided search that came to nothing: which and why, in one line, and what was left of it."""
+
+    text: str
+    report: tuple[str, ...] = ()
+
+
 @dataclass
 class Exploration:
     """The state, and at the end the result, of one exploration."""
@@ -93,6 +101,9 @@ class Exploration:
     worth: str = ""
     granularity: str = "sync"
     backend: str = GREENLETS
+    parts: str = ""
+    """Where the search was divided, into what."""
+    lost: list[Lost] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
@@ -103,6 +114,8 @@ class Exploration:
             return Verdict.FOUND
         if self.exhausted:
             return Verdict.EXHAUSTED
+        if self.lost:
+            return Verdict.INCONCLUSIVE
         return Verdict.NOT_FOUND if self.executions else Verdict.INCONCLUSIVE
 
     @property
@@ -139,13 +152,15 @@ def explore(
     on_hang: Callable[[str], None] = print_hang,
     check_determinism: int = 0,
     builds: str = ANY,
+    confirming: bool = True,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
     `backend` is "greenlets" (fast) or "threads" (an OS thread a task: for code that needs its own).
     `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. The first
     `check_determinism` schedules are run twice; the search stops where two runs differ. With `builds`
-    "running" a failure that this build of Python cannot show is a warning, not a find.
+    "running" a failure that this build of Python cannot show is a warning, not a find. Without `confirming` the
+    first schedules of the groups are left to `settle`.
     """
     state = Exploration(program, strategy.name, strategy.seed, backend=backend)
     watching = program.detectors()
@@ -176,12 +191,18 @@ def explore(
                 progress(state)
         state.seconds = _real.perf_counter() - start
         state.granularity = session.watch.granularity.text
-        _confirm_all(session, state, strategy)
+        if confirming:
+            settle(session, state, strategy, builds)
+    state.worth = strategy.worth(state.executions)
+    return state
+
+
+def settle(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> None:
+    """Confirm each group once, and make those of other builds warnings where only the running one counts."""
+    _confirm_all(session, state, strategy)
     if builds == RUNNING:
         state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
-    state.worth = strategy.worth(state.executions)
-    return state
 
 
 def _found_one(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> bool:

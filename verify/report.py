@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from traces.schema import Trace
-    from verify.explore import Exploration, Group
+    from verify.explore import Exploration, Group, Lost
+
+MOST_LOST = 20
 
 
 def summary(state: Exploration) -> str:
@@ -29,6 +31,11 @@ def summary(state: Exploration) -> str:
     ]
     if state.granularity != "sync":
         lines.append(f"  scheduling points: {points(state.granularity)}")
+    if state.parts:
+        lines.append(f"  {state.parts}")
+    lines += [f"  LOST: {lost.text}" for lost in state.lost[:MOST_LOST]]
+    if len(state.lost) > MOST_LOST:
+        lines.append(f"  LOST: {len(state.lost) - MOST_LOST:,} more")
     if state.diverged:
         lines.append(f"  stopped: {state.diverged}")
     lines += [f"  {headline(group, state.executions)}" for group in state.groups.values()]
@@ -68,9 +75,15 @@ def headline(group: Group, executions: int) -> str:
 def failure(group: Group, file: str = "", closing: Sequence[str] = ()) -> str:
     """Return the whole report of one group: steps by thread, backtraces, replay line (or the `closing` lines)."""
     if group.trace is None:
-        return f"{group.finding.cause}: {group.finding.message}\n  no trace: {group.wrong or 'not recorded'}"
+        lines = [f"{group.finding.cause}: {group.finding.message}", *group.finding.details]
+        return "\n  ".join([*lines, f"no trace: {group.wrong or 'not recorded'}\n"])
     text = show(group.trace, file=file, closing=closing)
     return f"NO CERTAIN FIND: {group.doubt}\n{text}" if group.doubt else text
+
+
+def loss(lost: Lost) -> str:
+    """Return what was left of a part of a search that came to nothing."""
+    return "\n  ".join([f"LOST: {lost.text}", *lost.report])
 
 
 def in_one_line(state: Exploration) -> str:

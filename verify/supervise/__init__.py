@@ -10,7 +10,7 @@ worker keeps it from ending, and none lets the stacks be taken before the kill.
 
 from __future__ import annotations
 
-from verify.supervise.journal import Header, Journal, JournalError
+from verify.supervise.journal import Header, Journal, JournalError, read
 from verify.supervise.shards import Shard
 from verify.supervise.supervisor import WorkerError, run
 from verify.supervise.values import (
@@ -42,5 +42,6 @@ __all__ = [
     "Task",
     "Tick",
     "WorkerError",
+    "read",
     "run",
 ]

@@ -96,13 +96,7 @@ class Journal:
     @classmethod
     def resume(cls, path: Path, header: Header) -> Self:
         """Open the journal at `path` and read it; raise `JournalError` when it is not this run's."""
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise JournalError(
-                f"journal {path} cannot be read: {why}; name the journal.jsonl of an earlier run"
-            ) from None
+        descriptor = _opened(path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(path, descriptor)  # before it is read: what another run adds until it ends counts
             data = _content(path, descriptor)
@@ -157,6 +151,26 @@ class Journal:
         self.close()
 
 
+def read(path: Path) -> tuple[Header, dict[int, Ended]]:
+    """Read a journal that may be in use, up to its last whole line; raise `JournalError` when it is none."""
+    descriptor = _opened(path, os.O_RDONLY)
+    try:
+        data = _content(path, descriptor)
+    finally:
+        os.close(descriptor)
+    return parse(path, data[: data.rfind(b"\n") + 1])
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise JournalError(
+            f"journal {path} cannot be read: {why}; name the journal of an earlier run"
+        ) from None
+
+
 def _lock(path: Path, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,9 +218,7 @@ def _object(line: bytes) -> dict[str, Json] | None:
 def _header(path: Path, line: bytes) -> Header:
     found = _object(line)
     if found is None or found.get("format") != FORMAT:
-        raise JournalError(
-            f"{path} is no journal of stage3; name the journal.jsonl of an earlier run"
-        )
+        raise JournalError(f"{path} is no journal of stage3; name the journal of an earlier run")
     if found.get("version") != VERSION:
         raise JournalError(
             f"journal {path} has version {ascii(found.get('version'))[:20]}, this stage3 reads {VERSION}; "

@@ -78,6 +78,8 @@ def run(
     judge: Judge = dump,
     environment: Callable[[int], Mapping[str, str]] | None = None,
     interrupted: Callable[[], bool] | None = None,
+    enough: Callable[[], bool] | None = None,
+    on_lost: Callable[[Ended], Ended] | None = None,
 ) -> Summary:
     """Run `tasks` in `workers` processes by `worker`, "module:function"; see `verify.supervise.worker`.
 
@@ -86,7 +88,9 @@ def run(
     again later. After `ttl_s` a worker is replaced between two batches. After `seconds` no further task is begun.
     A fate in `stop_on` stops everything at once. `environment` is asked for that of a worker before each is started
     in a place from 0 to `workers` - 1; without it workers have this process's own. `interrupted` is asked at every
-    turn: a keyboard interrupt that arrived in a finalizer was dropped there, and is raised again then.
+    turn: a keyboard interrupt that arrived in a finalizer was dropped there, and is raised again then. `enough`, asked
+    as often, stops everything at once. `on_lost` may say more of a task that cost its worker, before the journal
+    gets it.
 
     Raises `UsageError` when a worker refuses what it is given, `WorkerError` when none can be started.
     """
@@ -100,6 +104,8 @@ def run(
             frozenset(stop_on),
             judge,
             interrupted or _never,
+            enough or _never,
+            on_lost or _as_it_is,
         ),
         journal,
         on_event or _nothing,
@@ -109,8 +115,13 @@ def run(
 
 
 def _never() -> bool:
-    """Say that nobody has interrupted."""
+    """Say no: nobody has interrupted, it is not enough."""
     return False
+
+
+def _as_it_is(ended: Ended) -> Ended:
+    """Add nothing."""
+    return ended
 
 
 def _nothing(event: Event) -> None:
@@ -126,6 +137,8 @@ class _Rules:
     stop_on: frozenset[Fate]
     judge: Judge
     interrupted: Callable[[], bool]
+    enough: Callable[[], bool]
+    on_lost: Callable[[Ended], Ended]
 
 
 class _Supervisor:
@@ -181,6 +194,9 @@ class _Supervisor:
         while not self.summary.stopped:
             if self.rules.interrupted():
                 raise KeyboardInterrupt
+            if self.rules.enough():
+                self.summary.stopped = "enough"
+                return
             self._hand_out(source, workers, place, names)
             if not self.at_work:
                 return
@@ -338,20 +354,9 @@ class _Supervisor:
         task = one.tasks.popleft()
         self._release(one)
         message = f"the worker {words}"
-        self._end(
-            Ended(
-                task,
-                fate,
-                message,
-                None,
-                now - one.since,
-                one.pid,
-                stdout,
-                stderr,
-                report,
-                one.done,
-            )
-        )
+        seconds = now - one.since
+        ended = Ended(task, fate, message, None, seconds, one.pid, stdout, stderr, report, one.done)
+        self._end(self.rules.on_lost(ended))
 
     def _failed_start(self, one: Worker, words: str, stderr: str) -> None:
         self._release(one)

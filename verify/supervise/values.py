@@ -116,7 +116,7 @@ class Stuck:
 class Summary:
     """What a run came to. `counts` includes what a journal remembered, `resumed` says how much that was.
 
-    `stopped` says why tasks were left over: "", "first failure" or "time". `unfinished` are tasks
+    `stopped` says why tasks were left over: "", "first failure", "enough" or "time". `unfinished` are tasks
     that were under way then.
     """
 

@@ -1,0 +1,144 @@
+"""What crosses processes and journals of a divided search: round trips, and refusals of everything else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from verify.abc import Finding, UsageError
+from verify.parallel.batches import Batch, DamagedError, Kind, Loss, of_ended
+from verify.parallel.merging import Batches
+from verify.parallel.rows import RowError
+from verify.parallel.search import Search
+from verify.supervise import Ended, Fate, Header, Shard, Task
+
+TEXTS = st.text(max_size=20)
+LISTS = st.lists(TEXTS, max_size=3).map(tuple)
+NUMBERS = st.integers(0, 1 << 53)
+SECONDS = st.floats(0, 1e9)
+GRANULARITIES = st.sampled_from(["sync", "gil", "access", "auto+Account.balance"])
+FINDINGS = st.builds(Finding, TEXTS, TEXTS, LISTS, LISTS, LISTS, LISTS, st.booleans())
+CHOICES = st.lists(NUMBERS, max_size=9).map(tuple)
+KINDS = st.builds(Kind, FINDINGS, CHOICES, NUMBERS, SECONDS, NUMBERS, GRANULARITIES)
+BATCHES = st.builds(
+    Batch, NUMBERS, NUMBERS, SECONDS, st.lists(KINDS, max_size=2).map(tuple), st.just(()), st.booleans(), TEXTS,
+    GRANULARITIES, TEXTS, st.booleans(), NUMBERS,
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+SEARCH = Search("module:function", "0" * 16, ("a", "b.c"), seed=-3, executions=100, batch=10)
+
+
+@given(BATCHES)
+@settings(max_examples=20)
+def test_batches_come_back(batch: Batch) -> None:
+    """A batch is the same after JSON."""
+    assert batch == Batch.parse(json.loads(json.dumps(batch.as_json())))
+
+
+@given(BATCHES, st.data())
+@settings(max_examples=20)
+def test_damaged_batches_are_refused(batch: Batch, data: st.DataObject) -> None:
+    """Whatever stands in place of a field, it is read as what it has to be, or refused by name."""
+    value = batch.as_json()
+    field = data.draw(st.sampled_from(sorted(value)))
+    value[field] = data.draw(JSON)
+    try:
+        found = Batch.parse(value)
+    except RowError as error:
+        assert str(error)  # noqa: PT017 - either end is good
+    else:
+        assert json.dumps(found.as_json()) == json.dumps(Batch.parse(found.as_json()).as_json())
+
+
+@settings(max_examples=50)
+@given(JSON)
+def test_hostile_values_of_a_journal(value: object) -> None:
+    """The value of a journal's line is a batch, or one error that names the batch."""
+    ended = Ended(Task(3, 0), Fate.PASSED, value=value)  # type: ignore[arg-type] # any JSON
+    with pytest.raises(DamagedError, match="batch 3"):
+        of_ended(ended)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        SEARCH,
+        replace(SEARCH, executions=None, shard=Shard(2, 3), first_only=True, twice=5),
+        replace(SEARCH, strategy="pct", pct=(3, 20, 2), packages=("a",), builds="running"),
+        replace(SEARCH, backend="threads", granularity="gil", hash_seed="7"),
+    ],
+)
+def test_headers_come_back(search: Search) -> None:
+    """The header of a journal says all of a search."""
+    assert search == Search.of_header(search.header())
+
+
+@settings(max_examples=50)
+@given(st.sampled_from(sorted(SEARCH.header().settings)), TEXTS)
+def test_hostile_headers(name: str, text: str) -> None:
+    """A header with another text in it is one of another search, or refused; it never raises anything else."""
+    header = SEARCH.header()
+    try:
+        found = Search.of_header(Header(header.program, {**header.settings, name: text}))
+    except (RowError, UsageError) as error:
+        assert str(error)  # noqa: PT017 - either end is good
+    else:
+        assert {
+            **SEARCH.header().settings,
+            name: found.header().settings[name],
+        } == found.header().settings
+
+
+def test_sizes_and_seeds() -> None:
+    """The last batch has what is left over, and every batch a seed of its own that stays the same."""
+    search = replace(SEARCH, executions=95)
+
+    assert ([10] * 9 + [5], 0) == ([search.size(k) for k in range(10)], search.size(10))
+    assert (10, 20) == (search.batches, len({SEARCH.seed_of(k) for k in range(20)}))
+    assert 171_688_830_359_742 == Search("m:f", "", seed=0).seed_of(0)
+
+
+def test_shards_divide_the_batches() -> None:
+    """Every batch is in one shard."""
+    shards = [replace(SEARCH, shard=Shard(part, 3)) for part in (1, 2, 3)]
+
+    numbers = [number for search in shards for number in search.numbers()]
+
+    assert list(range(10)) == sorted(numbers)
+    assert all(number in search.shard for search in shards for number in search.numbers())
+
+
+def passed(*, last: bool = False) -> Batch:
+    return Batch(
+        10, 0, 0.0, (), (), exhausted=False, diverged="", granularity="sync", worth="", last=last
+    )
+
+
+def test_end_of_a_search() -> None:
+    """Batches behind the first last one do not count, and nothing is settled before all in front of it are there."""
+    batches = Batches(SEARCH)
+    for number, last in ((4, True), (0, False), (6, False), (2, True)):
+        batches.add(number, passed(last=last))
+
+    assert ([0, 2], [1]) == ([n for n, _ in batches.counting()], batches.missing(1, 1))
+    assert ([1], False) == ([task.number for task in batches.left()], batches.settled())
+    batches.add(1, Loss(0, Fate.HUNG, "hung"))
+    assert batches.settled()
+
+
+def test_crash_ends_a_search_for_the_first_failure() -> None:
+    """A crash is a failure, a kill is none."""
+    batches = Batches(replace(SEARCH, first_only=True))
+
+    batches.add(1, Loss(0, Fate.CRASHED, "the worker ended by SIGKILL"))
+    assert batches.end is None
+    batches.add(2, Loss(0, Fate.CRASHED, "the worker ended by SIGSEGV"))
+    assert 2 == batches.end
