@@ -8,7 +8,7 @@ nothing for the others. Both get read-only views of tasks; neither imports anyth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,6 +156,35 @@ class Finding:
     fatal: bool = True
 
 
+UNFINISHED = "unfinished"
+"""Cause class of an execution that was stopped at its last bound: neither a pass nor a find."""
+
+
+class CycleStep(NamedTuple):
+    """One step of a cycle: creation path of the task, operation, name of the object, source site."""
+
+    task: str
+    op: str
+    object: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """The lasso of an execution that does not end: after `stem` steps it goes round `steps`, in this order.
+
+    `giving_way` are the paths of the tasks that give way in each round, `waiting` of those that could go on at each
+    of its steps and never do. `changing` are the variables whose value differs from round to round; if there are none,
+    the program comes back to the same state.
+    """
+
+    stem: int
+    steps: tuple[CycleStep, ...]
+    giving_way: frozenset[str] = frozenset()
+    waiting: tuple[str, ...] = ()
+    changing: tuple[str, ...] = ()
+
+
 class LockView(Protocol):
     """What detectors may read of a modelled lock."""
 
@@ -241,10 +270,8 @@ class Detector:
     def spinning(self, execution: ExecutionView, task: TaskView, jumps: int) -> Finding | None:
         """A task made `jumps` backward jumps without an operation."""
 
-    def endless(
-        self, execution: ExecutionView, recent: Sequence[tuple[str, str, str]]
-    ) -> Finding | None:
-        """The fair suffix after the step bound did not end; `recent` are its last (task, op, object) steps."""
+    def endless(self, execution: ExecutionView, cycle: Cycle | None) -> Finding | None:
+        """The fair suffix after the step bound came to a `cycle`, or to its own bound (None: nothing repeats)."""
 
     def raised(
         self, execution: ExecutionView, task: TaskView, exception: BaseException
@@ -320,6 +347,8 @@ def title_of(target: object) -> str:
 __all__ = [
     "CheckFailed",
     "CheckInconclusive",
+    "Cycle",
+    "CycleStep",
     "Detector",
     "ExecutionView",
     "Finding",

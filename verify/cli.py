@@ -30,6 +30,7 @@ from verify.granularity import MODES
 from verify.parallel import command as parallel
 from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import DFS, PCT, STRATEGIES
+from verify.strategies.fair import Fair
 
 if TYPE_CHECKING:
     from traces.schema import Trace
@@ -81,6 +82,11 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         type=pct_bounds,
         metavar="N,K,D",
         help="PCT's plain mode: N tasks, K choices, depth D",
+    )
+    parser.add_argument(
+        "--fair",
+        action="store_true",
+        help="who gives way waits for those it kept waiting, whatever the strategy prefers",
     )
     parser.add_argument(
         "--package",
@@ -180,7 +186,7 @@ def run_explore(args: argparse.Namespace) -> int:
         program = programs.load(args.target, args.package)
         wanted = args.granularity or (None if program.asked else defaults.granularity)
         program = program.by_default(wanted)
-        strategy = _strategy(args)
+        strategy = Fair(_strategy(args)) if args.fair else _strategy(args)
         executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
         progress = None if args.json or not sys.stderr.isatty() else _progress
         if parallel.divides(args):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from traces import token as tokens
 from verify import _real
-from verify.abc import ScheduleMismatchError, is_complete, name_of, restart, tell
+from verify.abc import UNFINISHED, ScheduleMismatchError, is_complete, name_of, restart, tell
 from verify.builds import ANY, RUNNING, is_for_another, judge
 from verify.determinism import Log, second_run
 from verify.record import Origin, Recorder, trace_of
@@ -72,6 +72,8 @@ class Group:
     @property
     def doubt(self) -> str:
         """Return why this is no certain find, or an empty string."""
+        if self.finding.cause == UNFINISHED:
+            return self.finding.message
         return self.wrong or ("" if self.held in {"", HELD} else self.held)
 
 
@@ -137,7 +139,9 @@ class Exploration:
 
 def explains_itself(why: str) -> bool:
     """Whether a difference names its cause: a blocked call, a run-twice check, a need of OS threads."""
-    return why.startswith(("blocked outside the check", "two runs of one schedule", "did not hold"))
+    return why.startswith(
+        ("blocked outside the check", "two runs of one schedule", "did not hold", "no end after")
+    )
 
 
 def explore(

@@ -25,6 +25,20 @@ def spin_good() -> None:
     together(wait, tell)
 
 
+def spin_noyield() -> None:
+    """Polls without giving way: no fair scheduler of CHESS's kind brings it to an end."""
+    state = State()
+
+    def wait() -> None:
+        while not state.first:
+            pass
+
+    def tell() -> None:
+        state.first = True
+
+    together(wait, tell)
+
+
 def spin_never() -> None:
     """Polls for what nobody does."""
     state = State()

@@ -7,11 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from verify import RandomWalk, Settings, access, explore, label
 from verify.detectors import LockOrder, Lockset, default_detectors
-from verify.detectors.livelock import period
 from verify.program import of
 
 from . import zoo
@@ -177,14 +174,3 @@ def test_a_lock_as_a_signal_is_no_deadlock() -> None:
         thread.join()
 
     assert {} == watched(body).groups
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [("abcbcbc", "bc"), ("aaaa", "a"), ("abc", "abc"), ("", ""), ("xabab", "ab")],
-)
-def test_period(steps: str, expected: str) -> None:
-    """The lasso is the shortest suffix that repeats."""
-    as_steps = [(letter, letter, letter) for letter in steps]
-
-    assert [(letter, letter, letter) for letter in expected] == list(period(as_steps))

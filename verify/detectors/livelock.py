@@ -1,23 +1,31 @@
-"""Livelock under fairness: the step bound was reached, and a fair scheduler does not bring the execution to its end.
+"""Executions that do not end: livelock, a task that never gives way, or merely no end within the bound.
 
-The runtime replaces the strategy by a fair one at the bound (whoever waited longest goes first). If
-the execution ends then, it was only slow. If not, no scheduler helps: the verdict shows the lasso,
-the period in which the last steps repeat. After: Musuvathi and Qadeer, "Fair stateless model
-checking", PLDI 2008 (their verdicts, a simpler fair scheduler).
+At the step bound a fair scheduler takes over (`verify.runtime.fair`). If the execution ends then, it was only slow. If
+it goes round a circle and comes back to the same state, no fair scheduler brings it to its end:
+
+- `livelock`: every task that can go on takes part in the circle;
+- `good-samaritan violation`: a task goes round without giving way while another could go on for as long, and does
+  not. A preemptive scheduler ends that, some day; who waits for the other one gets nowhere until then;
+- `unfinished`: the bound of the fair scheduler, too, was reached, and nothing repeats, or something changes from
+  round to round. That may be a livelock with a counter in it, or a long program.
+
+The verdict shows the lasso: how many steps lead to the circle, and its steps. After: Musuvathi and Qadeer, "Fair
+stateless model checking", PLDI 2008.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from verify.abc import Detector, Finding
+from verify.abc import UNFINISHED, Detector, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from verify.abc import Cycle, ExecutionView
 
-    from verify.abc import ExecutionView
-
-Step = tuple[str, str, str]
+LIVELOCK, SAMARITAN = "livelock", "good-samaritan violation"
+MOST_LINES = 24
+NUMBER = re.compile(r"#\d+")
 
 
 class Livelock(Detector):
@@ -25,28 +33,68 @@ class Livelock(Detector):
 
     name = "livelock"
 
-    def endless(self, execution: ExecutionView, recent: Sequence[Step]) -> Finding:
+    def endless(self, execution: ExecutionView, cycle: Cycle | None) -> Finding:
         """Show who goes round in which circle."""
-        lasso = period(recent)
-        moving = sorted({task for task, _, _ in lasso})
+        if cycle is None:
+            return Finding(
+                cause=UNFINISHED,
+                message=f"{_no_end(execution)}, and no circle either; if it is that long, give it a higher max_steps",
+                key=("no circle",),
+            )
         titles = {task.path: task.title for task in execution.tasks}
-        who = ", ".join(titles.get(path, path) for path in moving)
+        moving = sorted({step.task for step in cycle.steps})
+        selfish = [path for path in moving if path not in cycle.giving_way]
+        if cycle.changing:
+            cause, message = UNFINISHED, unfinished(execution, cycle)
+        elif cycle.waiting and selfish:
+            moving, cause = selfish, SAMARITAN
+            message = (
+                f"{_names(selfish, titles)} goes round without giving way, while {_names(cycle.waiting, titles)} "
+                "could go on"
+            )
+        else:
+            cause = LIVELOCK
+            message = (
+                f"after {cycle.stem:,} steps, the last under a fair scheduler, {_names(moving, titles)} "
+                f"go round for ever: every {len(cycle.steps)} steps all is as before"
+            )
+        steps = {f"{step.op} on {step.object}" for step in cycle.steps}
+        if cycle.changing:  # which may be the objects
+            steps = {NUMBER.sub("", step) for step in steps}
         return Finding(
-            cause="livelock",
-            message=f"after {execution.steps:,} steps, the last under a fair scheduler, {who} still go round a circle "
-            f"of {len(lasso)} steps",
-            key=tuple(sorted({f"{op} on {target}" for _, op, target in lasso})[:6]),
-            details=tuple(
-                f"{titles.get(task, task)}: {op} {target}" for task, op, target in lasso[:24]
-            ),
+            cause=cause,
+            message=message,
+            key=tuple(sorted(steps)[:6]),
+            details=lasso(cycle, titles),
             culprits=tuple(moving),
         )
 
 
-def period(steps: Sequence[Step]) -> Sequence[Step]:
-    """Return the shortest suffix that repeats, or all of `steps` if none does."""
-    size = len(steps)
-    for length in range(1, size // 2 + 1):
-        if steps[size - length :] == steps[size - 2 * length : size - length]:
-            return steps[size - length :]
-    return steps
+def unfinished(execution: ExecutionView, cycle: Cycle) -> str:
+    """Say what keeps a circle from being one."""
+    changing = ", ".join(cycle.changing[:4]) + (" and others" if len(cycle.changing) > 4 else "")
+    return (
+        f"{_no_end(execution)}, round a circle of {len(cycle.steps)} in which "
+        f"{changing} changes: a livelock unless that ends it; if it does, give a higher max_steps"
+    )
+
+
+def _no_end(execution: ExecutionView) -> str:
+    return f"no end after {execution.steps:,} steps, the last under a fair scheduler"
+
+
+def lasso(cycle: Cycle, titles: dict[str, str]) -> tuple[str, ...]:
+    """Return stem and circle, a line each step."""
+    lines = [f"stem: {cycle.stem:,} steps; circle of {len(cycle.steps)}:"]
+    for task, op, name, site in cycle.steps[:MOST_LINES]:
+        gives_way = ", gives way in each round" if task in cycle.giving_way else ""
+        lines.append(f"  {titles.get(task, task)}: {op} {name} at {site}{gives_way}")
+    if len(cycle.steps) > MOST_LINES:
+        lines.append(f"  and {len(cycle.steps) - MOST_LINES} more")
+    if not cycle.changing:
+        lines.append("  twice round, every variable that can be seen was as before")
+    return tuple(lines)
+
+
+def _names(paths: list[str] | tuple[str, ...], titles: dict[str, str]) -> str:
+    return ", ".join(titles.get(path, path) for path in paths)

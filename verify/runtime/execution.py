@@ -27,7 +27,7 @@ from verify.abc import Finding, ScheduleMismatchError, Settings, UsageError
 from verify.runtime import current, loops
 from verify.runtime.carriers import MAX_KILLS, Killed
 from verify.runtime.enabled import EnabledTasks, order_of
-from verify.runtime.fair import Fair, Recent
+from verify.runtime.fair import Endgame, judged
 from verify.runtime.finalizing import Pin, unpin, wait
 from verify.runtime.gate import Gate
 from verify.runtime.interrupts import SIMULATED, deliver, heard, wake_all
@@ -54,8 +54,8 @@ class Execution(EnabledTasks):
 
     __slots__ = (
         "__weakref__", "abort", "announcing", "choices", "choose", "current", "detectors", "early",
-         "endgame", "finding", "interrupts", "labels", "left", "listening", "locks", "max_jumps",
-        "notes", "on_stop", "operation_hooks", "os_ident", "pinned", "pool", "recent", "record_sites", "root",
+         "endgame", "finding", "granted", "interrupts", "labels", "left", "listening", "locks", "max_jumps",
+        "notes", "on_stop", "operation_hooks", "os_ident", "pinned", "pool", "record_sites", "root",
         "settings", "stopping", "strategy", "tasks", "thread_names",
         "unfinished", "user",
     )  # fmt: skip
@@ -84,8 +84,8 @@ class Execution(EnabledTasks):
         self.tasks: list[Task] = []
         self.current: Task | None = None
         self.left = settings.max_steps
-        self.endgame = False
-        self.recent: list[tuple[str, str, str]] = []
+        self.granted = settings.max_steps  # `left` of which are left
+        self.endgame: Endgame | None = None
         self.max_jumps = settings.max_jumps
         self.unfinished = 0
         self.early = 0
@@ -528,18 +528,22 @@ class Execution(EnabledTasks):
 
     def _over_bound(self, me: Task) -> None:
         # See `verify.runtime.fair`.
-        if not self.endgame:
-            self.endgame = True
+        endgame = self.endgame
+        if endgame is None:
+            endgame = self.endgame = Endgame(self)
             unpin(self)
-            self.left = self.settings.fair_steps
-            self.choose = Fair().choose
-            self.operation_hooks = [*self.operation_hooks, Recent(self.recent)]
+            self.operation_hooks = [*self.operation_hooks, endgame]
             self.listening = True
+        choose, steps = endgame.next()
+        if choose is not None:
+            self.choose = choose
+        self.granted += steps
+        self.left = steps
+        if steps:
             return
-        for detector in self.detectors:
-            found = detector.endless(self, self.recent)
-            if found is not None:
-                self.report(found)
+        found = judged(self, endgame.seen)
+        if found is not None:
+            self.report(found)
         self.left = 1 << 60
         self.stop_with(
             RuntimeError(f"internal error in stage3: {me.path} ran over the fair bound unjudged")
@@ -555,9 +559,7 @@ class Execution(EnabledTasks):
     @property
     def steps(self) -> int:
         """Operations so far."""
-        if self.endgame:
-            return self.settings.max_steps + self.settings.fair_steps - self.left
-        return self.settings.max_steps - self.left
+        return self.granted - self.left
 
     def held_by(self, task: TaskView) -> list[Holdable]:
         """Return the locks that `task` holds, in creation order."""

@@ -67,7 +67,7 @@ class PCT:
 
     def new_execution(self) -> bool:
         """Draw priorities and change points."""
-        self.most_choices = max(self.most_choices, min(self.count, self.limit))
+        self.most_choices = max(self.most_choices, self._known())
         rng = self.rng
         self.count = 0
         self.floor = 0.0
@@ -84,6 +84,12 @@ class PCT:
         # Not sorted: which value comes first in time is itself random (the paper's step 2).
         self.changes = {rng.randint(1, self.choices): value for value in range(1, self.depth)}
         return True
+
+    def _known(self) -> int:
+        """Return the length that the last execution shows, 0 if it was starved: it ended soon after `limit`."""
+        if self.limit < self.count <= self.limit + SLACK:
+            return 0
+        return min(self.count, self.limit)
 
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Run the enabled task of highest priority, lowered first if a change point falls on this step."""
