@@ -21,6 +21,7 @@ from stress.reproduce import command as reproduce
 from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
+from verify.lock_order import command as lock_order
 from verify.record import own_version
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Commands = dict[str, Callable[[argparse.Namespace], int]]
 
 INTERNAL = 3
-CONTROLLED = frozenset({"explore", "replay", "merge", "reproduce", "hunt"})
+CONTROLLED = frozenset({"explore", "replay", "merge", "reproduce", "hunt", "lock-order"})
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -48,6 +49,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     watch.add_parser(commands)
     stress_command.add_parser(commands)
     reproduce.add_parser(commands)
+    lock_order.add_parser(commands)
     table: Commands = {
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
@@ -60,6 +62,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "watch": watch.run,
         "stress": stress_command.run,
         "reproduce": reproduce.run,
+        "lock-order": lock_order.run,
     }
     return parser, table
 

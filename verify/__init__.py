@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
     from verify.check import check, interleavings
     from verify.explore import Exploration, Verdict, explore, replay
+    from verify.lock_order.declared import lock_acquiring, lock_releasing
+    from verify.lock_order.keys import lock_order_key
     from verify.observe.install import note
     from verify.program import Program, load, scenario
     from verify.strategies import DFS, PCT, POS, SURW, URW, Portfolio, RandomWalk, ReadsFrom
@@ -72,6 +74,9 @@ __all__ = [
     "is_free",
     "label",
     "load",
+    "lock_acquiring",
+    "lock_order_key",
+    "lock_releasing",
     "note",
     "replay",
     "scenario",
@@ -83,6 +88,8 @@ _HOMES = {
     "check": "check interleavings",
     "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
+    "lock_order.declared": "lock_acquiring lock_releasing",
+    "lock_order.keys": "lock_order_key",
     "program": "Program load scenario",
     "strategies": "DFS PCT POS SURW URW Portfolio RandomWalk ReadsFrom",
 }

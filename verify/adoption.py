@@ -10,6 +10,7 @@ of `threading` itself, and of the toolkit. A task that blocks on one of those bl
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, cast
 
@@ -37,16 +38,20 @@ def adopt(undo: list[Patch]) -> None:
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
                 model = known.get(id(value))
                 if model is None:
-                    model = known[id(value)] = _stand_in(value)
+                    model = known[id(value)] = _stand_in(value, f"{_title(owner)}.{name}")
                 undo.append(Patch(owner, name, value))
                 names[name] = model
     _mend_conditions(known, undo)
 
 
-def _stand_in(real: object) -> Adopted:
+def _title(owner: object) -> str:
+    return str(vars(owner)["__name__"]) if type(owner) is type(sys) else type(owner).__name__
+
+
+def _stand_in(real: object, found: str) -> Adopted:
     if isinstance(real, LOCK_TYPE):
-        return AdoptedLock.of(real)
-    return AdoptedRLock.of(cast("RLockLike", real))
+        return AdoptedLock.of(real, found)
+    return AdoptedRLock.of(cast("RLockLike", real), found)
 
 
 def _mend_conditions(known: dict[int, Adopted], undo: list[Patch]) -> None:

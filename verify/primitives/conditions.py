@@ -39,13 +39,14 @@ class Waiter:
 class ConditionState(State):
     """The waiters, and what the report of a lost wake-up needs: notifications that nobody waited for."""
 
-    __slots__ = ("last_notify", "lost", "lost_at", "waiters")
+    __slots__ = ("last_notify", "lock", "lost", "lost_at", "waiters")
 
     KIND = "Condition"
 
     def begin(self, execution: Execution, subject: object) -> None:
         """Start with no waiters."""
-        del execution, subject
+        del execution
+        self.lock: object = vars(subject).get("_lock")
         self.waiters: deque[Waiter] = deque()
         self.lost = 0
         self.lost_at = ""

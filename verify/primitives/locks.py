@@ -364,11 +364,13 @@ class Adopted(Mutex, Generic[R]):
     __slots__ = ()
 
     real: R
+    found: str
 
     @classmethod
-    def of(cls, real: R) -> Self:
-        """Make a stand-in for `real`."""
+    def of(cls, real: R, found: str = "") -> Self:
+        """Make a stand-in for `real`, which was found under the name `found` (`module.LOCK`, `Class.attribute`)."""
         self = object.__new__(cls)
+        self.found = found  # type: ignore[misc] # as below
         self.real = real  # type: ignore[misc] # a slot of the subclasses: two bases cannot both bring one
         self.execution = None  # type: ignore[assignment] # bound by first use
         return self
@@ -378,6 +380,9 @@ class Adopted(Mutex, Generic[R]):
         super().adopt(execution)
         execution.early += 1
         self.creator, self.serial = "early", execution.early
+        self.site = ""  # where it is used first says nothing of where it was made
+        if self.found and execution.record_sites:
+            execution.entitle(self, self.found)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the model, or the real lock for an uncontrolled caller."""
@@ -399,7 +404,7 @@ class Adopted(Mutex, Generic[R]):
 class AdoptedLock(Adopted[LockLike], Lock):
     """Stands for a real lock."""
 
-    __slots__ = ("real",)
+    __slots__ = ("found", "real")
 
     def adopt(self, execution: Execution) -> None:
         """Belong to `execution`, in the state in which the real lock is."""
@@ -418,4 +423,4 @@ class AdoptedLock(Adopted[LockLike], Lock):
 class AdoptedRLock(Adopted[RLockLike], RLock):
     """Stands for a real reentrant lock, which is free when a check starts."""
 
-    __slots__ = ("real",)
+    __slots__ = ("found", "real")

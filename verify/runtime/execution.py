@@ -589,8 +589,12 @@ class Execution(EnabledTasks):
         named.site = site_of_frame(frame)
         label = assigned_name(frame)
         if label:
-            self.labels[label] = count = self.labels.get(label, 0) + 1
-            named.label = label if count == 1 else f"{label}#{count}"
+            self.entitle(named, label)
+
+    def entitle(self, named: Named, label: str) -> None:
+        """Give an object the name under which reports speak of it; another one of that name gets a number behind it."""
+        self.labels[label] = count = self.labels.get(label, 0) + 1
+        named.label = label if count == 1 else f"{label}#{count}"
 
 
 def _ended() -> object:
