@@ -244,6 +244,33 @@ class ExecutionView(Protocol):
         """Return `file:line function` of the program under test where `task` stands."""
         ...
 
+    @property
+    def unseen(self) -> int:
+        """What was touched that no operation names, counted up, in units of `CLOCK`, `NUMBERS` and `ON_WAKING`."""
+        ...
+
+
+CLOCK, NUMBERS, ON_WAKING = 1, 1 << 20, 1 << 40
+"""Units of `ExecutionView.unseen`.
+
+The running step read or moved the clock, or changed whose timer fires next; it took the next of the numbers that
+threads, futures and ports are told apart by; the step that begins now did the first of these on waking from a timed
+wait.
+"""
+
+
+SPAWN, BEGIN, FINISHED, TIMEOUT = "spawn", "begin", "finished", "timeout"
+DRAW, PIN, UNPIN, ALL = "draw", "pin", "unpin", "all"
+INTERRUPT, UNCONTROLLED, HALT = "interrupt", "uncontrolled", "halt"
+ASIDES = (SPAWN, BEGIN, FINISHED, TIMEOUT, DRAW, PIN, UNPIN, ALL, INTERRUPT, UNCONTROLLED, HALT)
+"""What `Detector.aside` tells.
+
+A task was made by the running one; it runs its first step; it ended of itself; its wait on a condition ended by time;
+it drew the last of the choices; a finalizer begins, or ends, in it; it looked at what any step may change; something
+was posted to it from outside; it made a call that no schedule controls. `HALT`: the execution is over, while every task
+still stands where it ends.
+"""
+
 
 class Detector:
     """Base of the detectors: every hook does nothing. `operation` is only paid for by detectors that override it."""
@@ -263,6 +290,9 @@ class Detector:
         self, execution: ExecutionView, task: TaskView, op: str, target: object, *, result: bool
     ) -> Finding | None:
         """See how an operation that can fail ended (a try-acquire, a timed wait)."""
+
+    def aside(self, execution: ExecutionView, task: TaskView, what: str) -> None:
+        """See what is no operation: one of `ASIDES`, of `task`, at the moment when it happens."""
 
     def stuck(self, execution: ExecutionView) -> Finding | None:
         """No task can go on and not all are finished."""

@@ -133,6 +133,7 @@ class Run:
         slot = site.slot
         text = entry.base if slot == "[]" else f"{entry.base}.{slot}"
         entry.parts[slot] = target = Access(text, 0, 0)
+        target.key = text
         return target
 
 

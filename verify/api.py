@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """The target of a declared access: elements [lo, hi) of a named object."""
+    """The target of a declared access: elements [lo, hi) of a named object, all of it where `hi` is 0.
 
-    __slots__ = ("hi", "lo", "object")
+    `key` tells what it is on from everything else in an execution.
+    """
+
+    __slots__ = ("hi", "key", "lo", "object")
+
+    key: str | tuple[str, int, int]
 
     def __init__(self, object_name: str, lo: int, hi: int) -> None:
+        self.key = (object_name, lo, hi)
         self.object = object_name
         self.lo = lo
         self.hi = hi
@@ -52,7 +58,7 @@ def advance(seconds: float) -> None:
     """Say that the caller's last action took `seconds` of virtual time."""
     execution = current.controlled()
     if execution is not None:
-        execution.clock.advance(seconds)
+        execution.advance(seconds)
 
 
 def is_controlled() -> bool:

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from verify.abc import TIMEOUT
 from verify.primitives.locks import Lock, RLock
 from verify.primitives.patches import Patch, State, method
 from verify.runtime import interrupts
@@ -52,6 +53,11 @@ class ConditionState(State):
         self.lost_at = ""
         self.last_notify = ""
 
+    def bind(self, lock: Lock | RLock) -> None:
+        """Know the lock, which every operation on the condition is on as well."""
+        if isinstance(self.key, int) and isinstance(lock.key, int):
+            self.key = (self.key, lock.key)
+
     @property
     def waiting(self) -> list[Task]:
         """The tasks that wait for a notification, first to be notified first."""
@@ -90,6 +96,7 @@ def _wait(
     state = ConditionState.of(execution, condition)
     if not lock.held_by_me(me):
         raise RuntimeError("cannot wait on un-acquired lock")
+    state.bind(lock)
     execution.point(me, "Condition.wait", state)
     waiter = Waiter(me, Gate(execution, state, is_open=False))
     state.waiters.append(waiter)
@@ -120,6 +127,7 @@ def _time_out(
     if deadline is not None:
         execution.clock.reach(deadline)
     execution.wake(me)
+    execution.aside(me, TIMEOUT)
     me.yields += 1
     state.waiters.remove(waiter)
     execution.pass_gate(me, "Condition.timeout", state, lock.gate)
@@ -165,6 +173,7 @@ def _notify_some(
     if not lock.held_by_me(me):
         raise RuntimeError("cannot notify on un-acquired lock")
     state = ConditionState.of(execution, condition)
+    state.bind(lock)
     execution.point(me, op, state)
     state.last_notify = me.path
     if not state.waiters:

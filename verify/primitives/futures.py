@@ -15,6 +15,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor, _base, thread
 from typing import TYPE_CHECKING
 
+from verify.abc import NUMBERS
 from verify.primitives.numbered import NUMBER, hash_of, next_number
 from verify.primitives.patches import Patch, method
 from verify.runtime import current
@@ -51,6 +52,7 @@ def _next_pool() -> int:
     number = execution.user.get(POOLS, 0)
     assert isinstance(number, int)
     execution.user[POOLS] = number + 1
+    execution.unseen += NUMBERS
     return number
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.abc import NUMBERS
+
 if TYPE_CHECKING:
     from verify.runtime.execution import Execution
 
@@ -20,6 +22,7 @@ def next_number(execution: Execution) -> int:
     number = execution.user.get(NUMBER, 0)
     assert isinstance(number, int)
     execution.user[NUMBER] = number + 1
+    execution.unseen += NUMBERS
     return number + 1
 
 

@@ -14,11 +14,13 @@ import select
 from typing import TYPE_CHECKING, Protocol, Self
 
 from verify import _real
+from verify.abc import NUMBERS
 from verify.primitives.patches import Patch, me_of
 from verify.primitives.selecting import is_foreign, readable, running_execution, socket_of
 from verify.runtime import current
 from verify.runtime.gate import AnyGate
 from verify.runtime.naming import Named
+from verify.runtime.outside import uncontrolled
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,6 +93,7 @@ class Poll(Named):
         made = socket_of(fd)
         if made in self.watched:
             self._again(made)
+        self.execution.unseen += NUMBERS
         self.watched[made] = eventmask
         for gate in _gates(made, eventmask):
             self.gate.watch(gate)
@@ -142,6 +145,7 @@ class Poll(Named):
         return KeyError(made.number)
 
     def _forget(self, made: Socket) -> None:
+        self.execution.unseen += NUMBERS
         for gate in _gates(made, self.watched.pop(made)):
             self.gate.unwatch(gate)
 
@@ -152,7 +156,7 @@ class Poll(Named):
     def _pass_through(self) -> RealPoll:
         if self.real is None:
             self.real = self._make_real()
-            running_execution().uncontrolled(f"{self.OP} on files")
+            uncontrolled(running_execution(), f"{self.OP} on files")
         return self.real
 
 

@@ -221,6 +221,13 @@ class SimpleQueue(State):
             self.not_empty.set_closed()
         return item
 
+    def _look(self, op: str) -> None:
+        execution = current.execution
+        if execution is not None:
+            if self.execution is not execution:
+                self.adopt(execution)
+            execution.point(me_of(execution), op, self)
+
     def put_nowait(self, item: object) -> None:
         """Add an item."""
         self.put(item)
@@ -231,10 +238,12 @@ class SimpleQueue(State):
 
     def empty(self) -> bool:
         """Say whether there is nothing to get."""
+        self._look("SimpleQueue.empty")
         return not self.items
 
     def qsize(self) -> int:
         """Return the number of items."""
+        self._look("SimpleQueue.qsize")
         return len(self.items)
 
 

@@ -7,11 +7,13 @@ import selectors
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from verify import _real
+from verify.abc import NUMBERS
 from verify.primitives.patches import Patch, function, me_of
 from verify.primitives.sockets import Network, Socket
 from verify.runtime import current
 from verify.runtime.gate import AnyGate
 from verify.runtime.naming import Named
+from verify.runtime.outside import uncontrolled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +65,7 @@ class Selector(Named):
             raise KeyError(f"{fileobj!r} is already registered")
         if not events or events & ~(selectors.EVENT_READ | selectors.EVENT_WRITE):
             raise ValueError(f"Invalid events: {events!r}")
+        self.execution.unseen += NUMBERS
         key = Key(fileobj, made.fileno(), events, data)
         self.keys[made] = key
         for gate in _gates(made, events):
@@ -74,6 +77,7 @@ class Selector(Named):
         if self.real is not None:
             return self.real.unregister(fileobj)  # type: ignore[return-value, arg-type]
         made = self._watched(fileobj)
+        self.execution.unseen += NUMBERS
         key = self.keys.pop(made)
         for gate in _gates(made, key.events):
             self.gate.unwatch(gate)
@@ -137,7 +141,7 @@ class Selector(Named):
         """Become a real selector: what it waits for (a pipe, a subprocess) is not the check's."""
         if self.real is None:
             self.real = _real.DefaultSelector()
-            running_execution().uncontrolled("selectors.select on files")
+            uncontrolled(running_execution(), "selectors.select on files")
         return self.real
 
     def __enter__(self) -> Self:
@@ -201,7 +205,7 @@ def _select(  # noqa: PLR0917 - as select.select
 ) -> tuple[list[object], list[object], list[object]]:
     del me
     if all(is_foreign(each) for each in (*rlist, *wlist, *xlist)) and (rlist or wlist or xlist):
-        execution.uncontrolled("select.select on files")
+        uncontrolled(execution, "select.select on files")
         return _real.select(rlist, wlist, xlist, timeout)  # type: ignore[type-var] # files, as they were given
     reading = [(each, socket_of(each)) for each in rlist]
     writing = [(each, socket_of(each)) for each in wlist]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
 from verify import _real
+from verify.abc import NUMBERS
 from verify.primitives.patches import me_of
 from verify.primitives.streams import Stream
 from verify.runtime import current
@@ -108,6 +109,7 @@ class Socket(Named):
         self.number = network.next_fileno
         network.next_fileno += 1
         network.by_number[self.number] = self
+        execution.unseen += NUMBERS
         self.timeout: float | None = None
         self.closed = False
         self.rx: Stream | None = None
@@ -198,7 +200,7 @@ class Socket(Named):
             stream.refuse()
         rate = execution.settings.link_bytes_per_s
         if rate:
-            execution.clock.advance(count / rate)
+            execution.advance(count / rate)
         stream.settle()
         return count
 
@@ -400,6 +402,9 @@ def join(one: Socket, other: Socket) -> None:
     is_tcp = one.family != socket.AF_UNIX
     one.tx = other.rx = Stream(one.execution, limit, is_tcp=is_tcp)
     other.tx = one.rx = Stream(one.execution, limit, is_tcp=is_tcp)
+    one.tx.key = one.rx.key = other.key = (
+        one.key
+    )  # an operation on one end may change what the other sees
 
 
 def socketpair(

@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from verify.abc import ALL, NUMBERS
 from verify.primitives import thread_private
 from verify.primitives.numbered import NUMBER, hash_of, next_number
 from verify.primitives.patches import Patch, function, method
@@ -156,6 +157,7 @@ def _join(
 ) -> None:
     task = _task_of(thread)
     if task is None:
+        execution.aside(me, ALL)
         raise RuntimeError("cannot join thread before it is started")
     if task is me:
         raise RuntimeError("cannot join current thread")
@@ -227,11 +229,13 @@ def _get_ident(_execution: Execution, me: Task) -> int:
     return me.ident
 
 
-def _enumerate(execution: Execution, _me: Task) -> list[threading.Thread]:
+def _enumerate(execution: Execution, me: Task) -> list[threading.Thread]:
+    execution.aside(me, ALL)
     return [thread_of(task) for task in _known(execution)]
 
 
-def _active_count(execution: Execution, _me: Task) -> int:
+def _active_count(execution: Execution, me: Task) -> int:
+    execution.aside(me, ALL)
     return len(_known(execution))
 
 
@@ -286,10 +290,12 @@ _real_starter: Model = vars(_thread)[STARTER]
 
 def _next_name(execution: Execution, _me: Task) -> int:
     execution.thread_names += 1
+    execution.unseen += NUMBERS
     return execution.thread_names
 
 
-def _count(execution: Execution, _me: Task) -> int:
+def _count(execution: Execution, me: Task) -> int:
+    execution.aside(me, ALL)
     return sum(not task.done for task in execution.tasks[1:])
 
 

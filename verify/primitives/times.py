@@ -20,19 +20,19 @@ def _sleep(execution: Execution, me: Task, seconds: float) -> None:
 
 
 def _monotonic(execution: Execution, _me: Task) -> float:
-    return execution.clock.read()
+    return execution.read_clock()
 
 
 def _monotonic_ns(execution: Execution, _me: Task) -> int:
-    return int(execution.clock.read() * 1e9)
+    return int(execution.read_clock() * 1e9)
 
 
 def _time(execution: Execution, _me: Task) -> float:
-    return EPOCH + execution.clock.read()
+    return EPOCH + execution.read_clock()
 
 
 def _time_ns(execution: Execution, _me: Task) -> int:
-    return int((EPOCH + execution.clock.read()) * 1e9)
+    return int((EPOCH + execution.read_clock()) * 1e9)
 
 
 def rows() -> list[Patch]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from verify.primitives.patches import Patch
 from verify.runtime import current
+from verify.runtime.outside import uncontrolled
 from verify.sites import is_framework
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _noted(original: Model, what: str) -> Model:
     def passed_through(*args: object, **kwargs: object) -> object:
         execution = current.controlled()
         if execution is not None and _is_the_programs(sys._getframe(1)):  # noqa: SLF001 - who calls
-            execution.uncontrolled(what)
+            uncontrolled(execution, what)
         return original(*args, **kwargs)
 
     passed_through.__name__ = getattr(original, "__name__", what)

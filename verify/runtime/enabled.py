@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING
 
+from verify.abc import CLOCK, ON_WAKING
 from verify.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -17,15 +18,26 @@ if TYPE_CHECKING:
 
 
 class EnabledTasks:
-    """The part of an execution that gates and timers talk to."""
+    """The part of an execution that gates and timers talk to. `unseen`: see `verify.abc.ExecutionView`."""
 
-    __slots__ = ("clock", "enabled", "timer_task", "timers")
+    __slots__ = ("clock", "enabled", "timer_task", "timers", "unseen")
 
     def __init__(self, clock_tick: float) -> None:
         self.clock = Clock(clock_tick)
         self.enabled: list[Task] = []
         self.timers: list[tuple[float, int, Task]] = []
         self.timer_task: Task | None = None
+        self.unseen = 0
+
+    def read_clock(self) -> float:
+        """Return the time, which takes one tick."""
+        self.unseen += CLOCK
+        return self.clock.read()
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` of virtual time pass in the running step."""
+        self.unseen += CLOCK
+        self.clock.advance(seconds)
 
     def enable(self, task: Task) -> None:
         """The task's pending operation can take effect from now on."""
@@ -35,6 +47,7 @@ class EnabledTasks:
         if task.timer is None:
             insort(self.enabled, task, key=order_of)
             return
+        self.unseen += CLOCK
         if task is not self.timer_task:
             insort(self.enabled, task, key=order_of)
         self._next_timer()
@@ -47,18 +60,21 @@ class EnabledTasks:
         if task is not self.timer_task:
             self.enabled.remove(task)
         if task.timer is not None:
+            self.unseen += CLOCK
             self._next_timer()
 
     def set_timer(self, task: Task, timeout: float) -> None:
         """Let the task's wait end by itself after `timeout` seconds."""
+        self.unseen += CLOCK
         task.deadline = deadline = self.clock.now + max(timeout, 0.0)
         task.timer = timer = (deadline, task.index, task)
         insort(self.timers, timer, key=_timer_order)
         self._next_timer()
 
-    def cancel_timer(self, task: Task) -> None:
-        """The task no longer waits for a deadline."""
+    def cancel_timer(self, task: Task, unseen: int = CLOCK) -> None:
+        """The task no longer waits for a deadline; `ON_WAKING` if it is the caller itself."""
         if task.timer is not None:
+            self.unseen += unseen
             self.timers.remove(task.timer)
             task.timer = None
             task.deadline = None
@@ -92,7 +108,7 @@ class EnabledTasks:
         if gate is not None:
             gate.waiting.remove(me)
             me.gate = None
-        self.cancel_timer(me)
+        self.cancel_timer(me, ON_WAKING)
         if not me.runnable:
             me.runnable = True
             insort(self.enabled, me, key=order_of)

@@ -21,7 +21,7 @@ import sys
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from verify import _real
+from verify import _real, abc
 from verify.abc import Detector as _Base
 from verify.abc import Finding, ScheduleMismatchError, Settings, UsageError
 from verify.runtime import current, loops
@@ -53,11 +53,10 @@ class Execution(EnabledTasks):
     """One run of `body` under `strategy`. Use once."""
 
     __slots__ = (
-        "__weakref__", "abort", "announcing", "choices", "choose", "current", "detectors", "early",
+        "__weakref__", "abort", "announcing", "aside_hooks", "choices", "choose", "current", "detectors", "early",
          "endgame", "finding", "granted", "interrupts", "labels", "left", "listening", "locks", "max_jumps",
-        "notes", "on_stop", "operation_hooks", "os_ident", "pinned", "pool", "record_sites", "root",
-        "settings", "stopping", "strategy", "tasks", "thread_names",
-        "unfinished", "user",
+        "named", "notes", "on_stop", "operation_hooks", "os_ident", "pinned", "pool", "record_sites", "root",
+        "settings", "stopping", "strategy", "tasks", "thread_names", "unfinished", "user",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +88,7 @@ class Execution(EnabledTasks):
         self.max_jumps = settings.max_jumps
         self.unfinished = 0
         self.early = 0
+        self.named = 0
         self.thread_names = 0
         self.locks: list[ReferenceType[Holdable]] = []
         self.finding: Finding | None = None
@@ -100,6 +100,7 @@ class Execution(EnabledTasks):
         self.operation_hooks = [
             d for d in detectors if type(d).operation is not _Base.operation and not d.lazy
         ]
+        self.aside_hooks = [d for d in detectors if type(d).aside is not _Base.aside]
         self.listening = bool(self.operation_hooks)
         self.announcing = False
         self.pinned: Pin | None = None  # while a finalizer runs
@@ -120,6 +121,7 @@ class Execution(EnabledTasks):
         self.current = main
         try:
             main.switch()
+            self.aside(self.current, abc.HALT)
             self.stopping = True
             unpin(self)
             self._take_down()
@@ -151,6 +153,7 @@ class Execution(EnabledTasks):
         self.enabled.append(task)
         if not daemon:
             self.unfinished += 1
+        self.aside(task, abc.SPAWN)
         return task
 
     def carry(self, task: Task) -> None:
@@ -158,6 +161,7 @@ class Execution(EnabledTasks):
         task.started = True
         self.current = task
         budget.left = self.max_jumps
+        self.aside(task, abc.BEGIN)
         try:
             task.body()
         except Killed:
@@ -192,6 +196,7 @@ class Execution(EnabledTasks):
         if not task.daemon:
             self.unfinished -= 1
         if not self.stopping:
+            self.aside(task, abc.FINISHED)
             self.disable(task)
             if task.finished is not None:
                 task.finished.set_open()
@@ -274,17 +279,19 @@ class Execution(EnabledTasks):
         if gate.open:
             enabled = self.enabled
             if len(enabled) > 1:
+                if timeout is not None:
+                    self.set_timer(me, timeout)
                 chosen = self.choose(enabled, me)
                 if chosen is me:
                     self.choices.append(0)
+                    if timeout is not None:
+                        self.cancel_timer(me, abc.ON_WAKING)
                 else:
                     at = enabled.index(chosen)
                     self.choices.append(at if chosen.index > me.index else at + 1)
                     me.gate = gate
                     waiting = gate.waiting
                     waiting.append(me)
-                    if timeout is not None:
-                        self.set_timer(me, timeout)
                     chosen.switch()
                     self.current = me
                     waiting.remove(me)
@@ -359,7 +366,7 @@ class Execution(EnabledTasks):
         if not (passed or early) and deadline is not None:
             self.clock.reach(deadline)
             me.yields += 1
-        self.cancel_timer(me)
+        self.cancel_timer(me, abc.ON_WAKING)
         me.runnable = True
         if me not in self.enabled:
             insort(self.enabled, me, key=order_of)
@@ -403,6 +410,8 @@ class Execution(EnabledTasks):
                 f"the schedule draws {value} where the program asks for a value below {bound}"
             )
         (self.choices if self.pinned is None else self.pinned.choices).append(value)
+        if self.current is not None:
+            self.aside(self.current, abc.DRAW)
         return value
 
     # --- listeners
@@ -432,20 +441,10 @@ class Execution(EnabledTasks):
             if found is not None:
                 self.note_or_report(found)
 
-    def uncontrolled(self, what: str) -> None:
-        """Note that the running task does something that no schedule controls."""
-        me = self.current
-        key = (what,)
-        if me is None or any(
-            note.cause == "uncontrolled" and note.key == key for note in self.notes
-        ):
-            return
-        message = f"{me.title} calls {what} at {self.site_of(me)}; it is carried out, but no schedule controls it"
-        self.notes.append(
-            Finding(
-                cause="uncontrolled", message=message, key=key, culprits=(me.path,), fatal=False
-            )
-        )
+    def aside(self, task: Task, what: str) -> None:
+        """Tell the detectors that care of something that is no operation (`verify.abc.ASIDES`)."""
+        for detector in self.aside_hooks:
+            detector.aside(self, task, what)
 
     def note_or_report(self, found: Finding) -> None:
         """Note a finding that does not end the execution, or end it."""

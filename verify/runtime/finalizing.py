@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
-from verify.abc import Finding, title_of
+from verify.abc import PIN, UNPIN, Finding, title_of
 from verify.runtime import current
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def undisturbed(call: Callable[P, R]) -> Callable[P, R]:
 def pin(execution: Execution) -> None:
     """Let the running task go on whatever it does."""
     execution.pinned = Pin(execution.choose, execution.choices)
+    if execution.current is not None:
+        execution.aside(execution.current, PIN)
     execution.choose, execution.choices = _stay, []
 
 
@@ -64,6 +66,8 @@ def unpin(execution: Execution) -> None:
     """Let the strategy choose again; does nothing where it does so already."""
     pinned = execution.pinned
     if pinned is not None:
+        if execution.current is not None:
+            execution.aside(execution.current, UNPIN)
         execution.pinned = None
         execution.choose, execution.choices = pinned
 

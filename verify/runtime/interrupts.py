@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.abc import INTERRUPT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +29,7 @@ def post(execution: Execution, task: Task, action: Callable[[], object]) -> None
     if task is execution.current:
         _do(action)
         return
+    execution.aside(task, INTERRUPT)
     execution.interrupts.setdefault(task, []).append(action)
     execution.listening = True
     execution.enable(task)

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 
 class Named:
-    """Base of every modelled object: who made it, and as the how-manieth."""
+    """Base of every modelled object: who made it, and as the how-manieth.
 
-    __slots__ = ("__weakref__", "creator", "execution", "label", "serial", "site")
+    `key` tells it from everything else in its execution; objects that only matter together share one.
+    """
+
+    __slots__ = ("__weakref__", "creator", "execution", "key", "label", "serial", "site")
+
+    key: int | tuple[int, int]
 
     KIND = "Object"
 
     def adopt(self, execution: Execution) -> None:
         """Belong to `execution` from now on: named by the task that is running."""
         self.execution = execution
+        execution.named = self.key = execution.named + 1
         self.label = ""
         self.site = ""
         maker = execution.current

@@ -21,7 +21,7 @@ class Task:
 
     `index` counts tasks in creation order (0 is the main task); `yields` counts the times it gave
     way of its own will (sleep, failed try, time-out); `deadline` is the virtual time, in seconds,
-    at which its wait ends by itself.
+    at which its wait ends by itself; `key` tells it from everything else in its execution.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class Task:
         "gate",
         "ident",
         "index",
+        "key",
         "kills",
         "made",
         "op",
@@ -57,6 +58,7 @@ class Task:
         self, index: int, path: str, title: str, body: Callable[[], object], *, daemon: bool
     ) -> None:
         self.index = index
+        self.key = -1 - index
         self.path = path
         self.title = title
         self.body = body
