@@ -27,7 +27,8 @@ class Watch:
     """The accesses of one session; `granularity` is what the next execution begins with."""
 
     def __init__(self, files: tuple[str, ...], granularity: str, *, learn: bool) -> None:
-        self.granularity: Granularity = parse(granularity)
+        self.asked: Granularity = parse(granularity)
+        self.granularity = self.asked
         self.learn = learn and self.granularity.learns
         self.instrumented = Instrumented(files)
         self.survey = Survey(locks=self.granularity.mode == "auto")
@@ -39,6 +40,13 @@ class Watch:
     def open(self) -> None:
         """Put the code of the granularity in place."""
         self.instrumented.switch(self._mode())
+
+    def renew(self) -> None:
+        """Forget what was learned, as if nothing had been run yet."""
+        self.granularity = self.asked
+        self.survey = Survey(locks=self.granularity.mode == "auto")
+        self.surveying = False
+        self.quiet = self.runs = 0
 
     def close(self) -> None:
         """Give every function its own code back, and keep nothing of the program."""

@@ -157,6 +157,7 @@ def explore(
     check_determinism: int = 0,
     builds: str = ANY,
     confirming: bool = True,
+    opened: Session | None = None,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
@@ -164,12 +165,16 @@ def explore(
     `on_hang` gets the text about a task that is blocked in a call nothing can interrupt. The first
     `check_determinism` schedules are run twice; the search stops where two runs differ. With `builds`
     "running" a failure that this build of Python cannot show is a warning, not a find. Without `confirming` the
-    first schedules of the groups are left to `settle`.
+    first schedules of the groups are left to `settle`. `opened` is a session that is open already, for this program and
+    backend, and learns: it is used in place of a new one.
     """
     state = Exploration(program, strategy.name, strategy.seed, backend=backend)
     watching = program.detectors()
     start = told = _real.perf_counter()
-    with Session(program, backend, on_hang=on_hang, learn=True) as session:
+    own = (
+        Session(program, backend, on_hang=on_hang, learn=True) if opened is None else opened.anew()
+    )
+    with own as session:
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
                 state.exhausted = is_complete(strategy)

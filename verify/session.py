@@ -103,6 +103,12 @@ class Session:
         self.stack.close()
 
     @contextmanager
+    def anew(self) -> Iterator[Self]:
+        """Begin another search in this open session: what the last one learned is forgotten."""
+        self.watch.renew()
+        yield self
+
+    @contextmanager
     def at(self, granularity: str, *, labelling: bool = False) -> Iterator[None]:
         """Run at `granularity`, learning nothing, for the length of a `with` block.
 

@@ -18,7 +18,7 @@ from verify.parallel.losses import Obituaries
 from verify.supervise import Ended, Fate, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from verify.parallel.merging import Batches
     from verify.supervise import Journal
@@ -57,6 +57,11 @@ def conduct(
             if on_batch is not None:
                 on_batch(event)
 
+    def environment(slot: int) -> Mapping[str, str]:
+        own = {worker.SLOT: str(slot)} if workers > 1 else {}
+        # One order of sets of strings in all workers, and in those that resume.
+        return {**os.environ, "PYTHONHASHSEED": search.hash_seed, **own}
+
     with tempfile.TemporaryDirectory(prefix="stage3-marks-") as name:
         place = Path(name)
         run(
@@ -68,8 +73,7 @@ def conduct(
             seconds=seconds,
             journal=journal,
             on_event=see,
-            # One order of sets of strings in all workers, and in those that resume.
-            environment=lambda _: {**os.environ, "PYTHONHASHSEED": search.hash_seed},
+            environment=environment,
             enough=lambda: batches.settled() or (enough is not None and enough()),
             on_lost=Obituaries(place),
         )

@@ -1,8 +1,8 @@
 """One batch of executions, inside a worker process.
 
-Promises: a batch is an exploration with the batch's own seed and size, in a fresh session, whose finds are not yet
-confirmed; where the process is at is written down as each execution begins, so that whoever outlives it can say
-which one it was.
+Promises: a batch is an exploration with the batch's own seed and size, which knows nothing of the batches that the
+process ran before; its finds are not confirmed yet. Where the process is at is written down as each execution
+begins, so that whoever outlives it can say which one it was.
 Assumes: it is called on the main thread. Does not: survive what the program does to the process.
 """
 
@@ -20,6 +20,8 @@ from verify.config import find
 from verify.explore import Exploration, explore
 from verify.parallel.batches import Batch
 from verify.parallel.search import Search
+from verify.runtime.carriers import THREADS
+from verify.session import Session
 from verify.supervise import Header, Result
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 BLOCKED: Final = 70
 """Exit code of a worker in which a task is blocked in a call that nothing can interrupt."""
+SLOT: Final = "STAGE3_SLOT"
+"""Environment variable: the worker's place among several, from 0."""
 NUMBER: Final = struct.Struct("<q")
 
 
@@ -86,6 +90,11 @@ def make(options: Mapping[str, Json]) -> Callable[[Task], Result]:
     search = Search.of_header(Header(str(options["program"]), settings))
     program = search.program()
     mark = Mark(Path(str(options["place"])))
+    if search.backend == THREADS:
+        take_a_core()
+    # Open for as long as the process lives: opening one costs as much as hundreds of short executions.
+    session = Session(program, search.backend, on_hang=mark.give_up, learn=True)
+    session.__enter__()
 
     def step(task: Task) -> Result:
         strategy = search.strategy_of(task.seed)
@@ -101,12 +110,22 @@ def make(options: Mapping[str, Json]) -> Callable[[Task], Result]:
             check_determinism=cast("int", task.what["twice"]),
             builds=search.builds,
             confirming=False,
+            opened=session,
         )
         batch = Batch.of(state, found=search.first_only and _fails(state, search.builds))
         # A task that was blocked on an OS thread of its own is still there.
         return Result(value=batch.as_json(), retire=bool(state.diverged))
 
     return step
+
+
+def take_a_core() -> None:
+    """Keep this process on the core that its place among the workers gives it: OS threads hand over cheaply there."""
+    slot = os.environ.get(SLOT, "")
+    if slot.isdecimal() and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        with suppress(OSError):
+            os.sched_setaffinity(0, {cores[int(slot) % len(cores)]})
 
 
 def options_of(search: Search, place: Path) -> dict[str, Json]:
