@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mig.cpus import Cpus, Program
     from mig.designs.base import Design
+    from mig.ram import RamBlock
 
     Role = Literal["source", "destination"]
     MakeProgram = Callable[["Machine", int], Program]
@@ -163,6 +164,27 @@ class Machine:
         self.migration = Migration(self, sock, self.design, self.parameters)
         self.migration.start()
         return self.migration
+
+    def plug(self, name: str, length: int) -> RamBlock:
+        """Give the guest another RAM block; not with the big lock. Raises `RamError`.
+
+        A migration that is under way ends as failed: its destination was told the list at the start.
+        """
+        with self.big_lock:
+            block = self.ram.add(name, length)
+            self.log.add(block)
+        return block
+
+    def unplug(self, name: str) -> None:
+        """Take a RAM block away that no vCPU uses any more; not with the big lock. Raises `RamError`.
+
+        First out of the list, then out of the log: whoever walks the list holds the big lock, or the
+        ramlist mutex and looks at the version first.
+        """
+        with self.big_lock:
+            block = self.ram.find(name)
+            self.ram.remove(name)
+            self.log.remove(block)
 
     # --- the destination's side ---------------------------------------------------------------------
 

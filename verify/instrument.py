@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bytecode import Bytecode, Instr
 
 from verify.runtime.loops import tick
+from verify.sites import FOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -172,7 +173,9 @@ class Instrumented:
         try:
             for function in self.functions:
                 old = function.__code__
-                new = rewrite(old, mode)
+                # What an adapter between program and toolkit keeps for itself is no part of the program.
+                own = SYNC if function.__globals__.get(FOLD) else mode
+                new = rewrite(old, own)
                 sites.update((id(site), site) for site in new.sites)
                 if new.code is not old:
                     function.__code__ = new.code

@@ -34,7 +34,10 @@ _FOLDED = tuple(
 _BETWEEN = frozenset({"CACHE", "COPY", "CALL", "PRECALL", "PUSH_NULL", "POP_TOP", "LOAD_CLOSURE"})
 
 FOLD = "__stage3_fold__"
-"""A module that sets this name to True is folded away too: an adapter between program and toolkit."""
+"""A module that sets this name to True is folded away too: an adapter between program and toolkit.
+
+Accesses to what it keeps for itself are no scheduling points at any granularity.
+"""
 
 
 def is_framework(filename: str) -> bool:

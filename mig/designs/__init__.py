@@ -1,7 +1,8 @@
 """Who runs a migration and under which lock: one class a design, `by_name` to choose one.
 
-Promises: `thread`, `rfc_v1`, and design `thread` with any of the faults of `rfc_v1`
-("thread+skip-setup-harvest+notify-one-stopper"); unknown names are refused with those there are.
+Promises: `thread`, `rfc_v1`, and design `thread` with any of the faults of `rfc_v1`, or of those
+repaired later ("thread+skip-setup-harvest+notify-one-stopper"); unknown names are refused with
+those there are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mig.cpus import Cpus
 from mig.designs.faults import FAULTS
+from mig.designs.later import LATER
 from mig.designs.rfc_v1 import RfcV1
 from mig.designs.thread import Thread
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 NAMES: Final[tuple[str, ...]] = ("thread", "rfc_v1")
 """The designs there are."""
-FAULT_NAMES: Final[tuple[str, ...]] = tuple(fault.name.partition("+")[2] for fault in FAULTS)
+_FAULTS: Final = (*FAULTS, *LATER)
+FAULT_NAMES: Final[tuple[str, ...]] = tuple(fault.name.partition("+")[2] for fault in _FAULTS)
 """The faults that may be added to `thread`."""
 
 
@@ -41,7 +44,7 @@ def combine(*faults: type[Thread]) -> type[Thread]:
 
 def by_name(name: str) -> type[Design]:
     """The design of that name; raises `ValueError` for an unknown one."""
-    designs: tuple[type[Thread], ...] = (Thread, RfcV1, *FAULTS)
+    designs: tuple[type[Thread], ...] = (Thread, RfcV1, *_FAULTS)
     for design in designs:
         if design.name == name:
             return design
@@ -51,4 +54,4 @@ def by_name(name: str) -> type[Design]:
             f"unknown design {name!r}; choose {' or '.join(NAMES)},"
             f" or thread with faults added by '+': {', '.join(FAULT_NAMES)}"
         )
-    return combine(*(FAULTS[FAULT_NAMES.index(fault)] for fault in faults))
+    return combine(*(_FAULTS[FAULT_NAMES.index(fault)] for fault in faults))

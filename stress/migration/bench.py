@@ -97,7 +97,7 @@ class Bench:
         self.writes = writes
         self.sockets: list[socket.socket] = []
         self.done = [threading.Event() for _ in range(vcpus)]
-        self.oracle = Oracle(strict_writes=design in STRICT)
+        self.oracle = Oracle(self.content, strict_writes=design in STRICT)
         self.source = self._machine("source", vcpus)
         for page in range(pages):
             # Some content: a page of zeros takes nine bytes on the wire, and no buffer would ever
@@ -150,6 +150,14 @@ class Bench:
         self.incoming = Incoming(self.destination, sock, before_start=self.compare)
         self.incoming.start()
         return self.incoming
+
+    def content(self, page: int) -> bytes | None:
+        """Return the bytes of a page of the source, None where no block holds it."""
+        for block in self.source.ram.blocks():
+            at = page - block.first_page
+            if 0 <= at < block.pages:
+                return bytes(block.view[at * PAGE_SIZE : (at + 1) * PAGE_SIZE])
+        return None
 
     def compare(self) -> None:
         """Compare both sides; called when the destination is loaded and has run nothing."""

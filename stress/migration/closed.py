@@ -7,16 +7,24 @@ both.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import verify
+from mig.channel import Channel
 from mig.designs.thread import Thread
 from mig.migration import Migration
-from mig.ram import PAGE_SIZE
+from mig.parameters import UNLIMITED
+from mig.ram import PAGE_SIZE, RamError
+from mig.ram_save import RamChanged
+from mig.runstate import MigrationState, StateError
 from stress.migration.bench import Bench
 
 if TYPE_CHECKING:
     import socket
+
+    from mig.ram_save import RamSave
+
+DIMM: Final = "dimm"
 
 
 def stop_handshake(design: str = "thread", vcpus: int = 2, close: int = 0) -> None:
@@ -106,13 +114,140 @@ def channel_close(design: str = "thread", queued: int = 5, limit_pages: int = 1 
     bench.end()
 
 
+def cancel_against_complete(design: str = "thread") -> None:
+    """A cancel meets the hand-over; either the peer has it all and the source is done, or the guest is back."""
+    bench = Bench(design, 0, pages=1, born_dirty=False)
+    machine = bench.source
+    near, far = bench.pair()
+    step = _active(bench, near)
+    moving = step.migration
+    received = bytearray()
+
+    def read() -> None:
+        while piece := far.recv(16 * PAGE_SIZE):
+            received.extend(piece)
+
+    def hand_over() -> None:
+        try:
+            step.finish(big_lock_held=False)
+        except StateError as error:
+            moving.fail(error)
+        step.end()
+
+    moving.thread = threading.Thread(target=hand_over, name="migration")
+    machine.start()
+    with machine.big_lock:
+        step.stop_vm()
+        step.complete()
+    machine.mainloop  # noqa: B018 - cleans up
+
+    peer = threading.Thread(target=read, name="peer")
+    monitor = threading.Thread(target=moving.cancel, name="monitor")
+    for thread in (peer, moving.thread, monitor):
+        thread.start()
+    moving.join()
+    monitor.join()
+    peer.join()
+    _one_outcome(bench, moving, whole=received.endswith(moving.savevm.tail()))
+    bench.end()
+
+
+def _one_outcome(bench: Bench, moving: Migration, *, whole: bool) -> None:
+    """Completed, handed over and gone from here; or cancelled, not handed over and running here."""
+    state = moving.state.value
+    outcome = state, whole, bench.source.running
+    if outcome not in {
+        (MigrationState.COMPLETED, True, False),
+        (MigrationState.CANCELLED, False, True),
+    }:
+        verify.broken(
+            "one outcome",
+            f"the migration is {state.value}, the destination has {'all' if whole else 'not all'} of the stream, and "
+            f"the source {'runs' if bench.source.running else 'does not run'}",
+        )
+
+
+def hot_add_against_walk(design: str = "thread", pages: int = 1, changes: int = 1) -> None:
+    """While RAM is walked under the ramlist mutex alone, a block is unplugged, and (`changes` 2) another one plugged.
+
+    A walk that meets a changed list is begun anew; in the end every page of the blocks that are there has been sent,
+    and a look-up finds no block that is gone.
+    """
+    bench = Bench(design, 0, pages=pages, born_dirty=False)
+    machine = bench.source
+    near, _ = bench.pair()
+    channel = Channel(near, machine.trace, UNLIMITED)
+    gone = machine.plug(DIMM, PAGE_SIZE)
+    machine.ram.block_at(gone.offset)
+
+    def hotplug() -> None:
+        machine.unplug(DIMM)
+        if changes > 1:
+            machine.plug("another", 2 * PAGE_SIZE)
+
+    def walk() -> None:
+        while True:
+            ram = _begin(bench, channel)
+            try:
+                while pieces := ram.iterate():
+                    channel.append(pieces)
+            except RamChanged:
+                continue
+            return
+
+    walker = threading.Thread(target=walk, name="migration")
+    user = threading.Thread(target=hotplug, name="monitor")
+    walker.start()
+    user.start()
+    walker.join()
+    user.join()
+    _all_sent(bench)
+    try:
+        found = machine.ram.block_at(gone.offset)
+    except RamError:
+        found = None
+    if found is gone:
+        verify.broken("no stale block", f"a look-up finds {gone.name}, which is unplugged")
+    bench.end()
+
+
+def _begin(bench: Bench, channel: Channel) -> RamSave:
+    """Begin to save RAM: all pages dirty, logging on."""
+    machine = bench.source
+    with machine.big_lock, machine.ram.mutex:
+        ram = bench.design.ram_save_class(machine.ram, machine.log, channel, bench.parameters)
+        ram.fill()
+        machine.log.start()
+        ram.setup_harvest()
+    return ram
+
+
+def _all_sent(bench: Bench) -> None:
+    """Every page of a block that was there throughout has been sent."""
+    kept = bench.source.ram.find("ram")
+    missing = [
+        page
+        for page in range(kept.first_page, kept.first_page + kept.pages)
+        if page not in bench.oracle.pages.sent
+    ]
+    if missing:
+        verify.broken(
+            "every page sent", f"pages {missing[:8]} of block {kept.name} were never sent"
+        )
+
+
 def _prepared(bench: Bench, sock: socket.socket | None = None) -> Thread:
+    """Return the steps of an active migration that has no thread of its own, beside an iothread that runs."""
+    steps = _active(bench, sock)
+    bench.source.mainloop  # noqa: B018 - the steps rely on the iothread
+    return steps
+
+
+def _active(bench: Bench, sock: socket.socket | None = None) -> Thread:
     """Return the steps of a migration that is active and whose thread does not run."""
     if sock is None:
         sock, _ = bench.pair()
-    machine = bench.source
-    machine.mainloop  # noqa: B018 - the steps rely on the iothread
-    migration = Migration(machine, sock, bench.design, bench.parameters)
+    migration = Migration(bench.source, sock, bench.design, bench.parameters)
     migration.state.follow("start")
     migration.state.follow("set up")
     verify.label(migration.ram.bitmap.lock, "Bitmap.lock")

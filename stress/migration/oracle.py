@@ -7,9 +7,10 @@ name. Under real threads nothing schedules and the same checks hold at the event
 
 Invariants
 1. "dirty at sync": newly dirty at sync k are at most the distinct pages marked since the harvest
-   before (since logging began, for the first). A mark that comes while a harvest is under way
+   before (since logging began, for the first). A mark that comes while a block is being harvested
    counts for both.
-2. "final dirty set": at the end of the completion no page is marked later than it was last sent.
+2. "final dirty set": at the end of the completion every page ever marked is, byte for byte, as it
+   was last sent.
 3. "guest stands still": no guest store between the begin of the completion and the end of the
    migration.
 4. "bitmap counter": the counter equals the population whenever the bitmap lock is free.
@@ -17,6 +18,10 @@ Invariants
 6. "no write under the big lock": no blocking socket write while the big lock is held (designs that
    promise it).
 7. "memory equal", "devices equal": the destination holds what the source held when it stopped.
+8. "no stale block": no page is read for sending that lies in no block of the list.
+
+What is compared is compared where the accesses it is about conflict, so that schedules which differ
+only in the order of independent operations are judged alike.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ from typing import TYPE_CHECKING
 import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mig.bitmap import Bitmap
     from mig.tracepoints import Tracepoints
 
@@ -36,26 +43,46 @@ COPY_S_PER_PAGE = 1e-6
 
 
 class Account:
-    """Who did what to which page, in the order of events."""
+    """What became of which page."""
 
     def __init__(self) -> None:
-        self.now = 0
-        self.marked_at: dict[int, int] = {}
-        self.sent_at: dict[int, int] = {}
+        self.marked: set[int] = set()
+        self.sent: dict[int, bytes] = {}
+        """Page -> content when it was last sent."""
         self.since_harvest: set[int] = set()
         self.before_harvest: set[int] = set()
+        self.being_harvested: tuple[int, int] = (0, 0)
         self.stands_still = False
 
-    def tick(self) -> int:
-        """Return the number of the next event."""
-        self.now += 1
-        return self.now
+    def harvest(self, lo: int, hi: int) -> None:
+        """A harvest reads the log of pages [lo, hi) now; marks from here on belong to the next one as well."""
+        pages = {page for page in self.since_harvest if lo <= page < hi}
+        self.before_harvest |= pages
+        self.since_harvest -= pages
+        self.being_harvested = lo, hi
+
+    def clear(self, lo: int, hi: int) -> None:
+        """The harvest of [lo, hi), if it is that, clears what it found."""
+        if self.being_harvested == (lo, hi):
+            self.being_harvested = 0, 0
+
+    def mark(self, page: int) -> None:
+        """A page is marked."""
+        self.marked.add(page)
+        self.since_harvest.add(page)
+        lo, hi = self.being_harvested
+        if lo <= page < hi:
+            self.before_harvest.add(page)
 
 
 class Oracle:
-    """Judges one migration. `strict_writes`: the design promises not to write under the big lock."""
+    """Judges one migration. `strict_writes`: the design promises not to write under the big lock.
 
-    def __init__(self, *, strict_writes: bool) -> None:
+    `content` returns the bytes of a page of the source, None where no block holds it.
+    """
+
+    def __init__(self, content: Callable[[int], bytes | None], *, strict_writes: bool) -> None:
+        self.content = content
         self.strict_writes = strict_writes
         self.pages = Account()
         self.running: dict[str, bool] = {}
@@ -89,26 +116,30 @@ class Oracle:
                     "guest stands still",
                     f"a vCPU stores to page {lo} after the source has begun to complete",
                 )
-        elif name == "dirty_log" and hi - lo > 1 and not write:
-            # A harvest reads the log now; what is marked from here on belongs to the next one as
-            # well.
-            self.pages.before_harvest = self.pages.since_harvest
-            self.pages.since_harvest = set()
+        elif name == "dirty_log" and write:
+            self.pages.clear(lo, hi)
+        elif name == "dirty_log":
+            self.pages.harvest(lo, hi)
 
     def page_marked(self, page: int) -> None:
         """A store is in the log."""
-        self.pages.marked_at[page] = self.pages.tick()
-        self.pages.since_harvest.add(page)
-        self.pages.before_harvest.add(page)
+        self.pages.mark(page)
 
     def page_sent(self, page: int) -> None:
         """A page has been read for sending."""
-        self.pages.sent_at[page] = self.pages.tick()
+        content = self.content(page)
+        if content is None:
+            verify.broken(
+                "no stale block", f"page {page} is sent, and no block of the list holds it"
+            )
+            return
+        self.pages.sent[page] = content
 
     def sync(self, number: int, newly: int) -> None:
         """A harvest has been merged."""
         marked = len(self.pages.before_harvest)
         self.pages.before_harvest = set()
+        self.pages.being_harvested = 0, 0
         self.syncs.append((number, newly, marked))
         if number and newly > marked:
             since = "logging began" if number == 1 else f"sync {number - 1}"
@@ -133,13 +164,13 @@ class Oracle:
         """All that was left has been queued."""
         late = sorted(
             page
-            for page, when in self.pages.marked_at.items()
-            if when > self.pages.sent_at.get(page, 0)
+            for page in self.pages.marked
+            if (now := self.content(page)) is not None and now != self.pages.sent.get(page)
         )
         if late:
             verify.broken(
                 "final dirty set",
-                f"pages {late[:8]} were marked after they were last sent and are not sent again",
+                f"pages {late[:8]} were written after they were last sent and are not sent again",
             )
 
     def run_state(self, role: str, state: str) -> None:

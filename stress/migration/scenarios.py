@@ -47,11 +47,15 @@ reset_meanwhile = _mark(whole.reset_meanwhile)
 stop_handshake = _mark(closed.stop_handshake)
 harvest_against_write = _mark(closed.harvest_against_write)
 channel_close = _mark(closed.channel_close)
+cancel_against_complete = _mark(closed.cancel_against_complete)
+hot_add_against_walk = _mark(closed.hot_add_against_walk)
 
 WHOLE: Final = (
     "migration", "busy_migration", "destination_dies", "cancelled", "tunnelled", "reset_meanwhile",
 )  # fmt: skip
-CLOSED: Final = ("stop_handshake", "harvest_against_write", "channel_close")
+CLOSED: Final = (
+    "stop_handshake", "harvest_against_write", "channel_close", "cancel_against_complete", "hot_add_against_walk",
+)  # fmt: skip
 
 
 @scenario(packages=PACKAGES, settings=SETTINGS, detectors=audit)

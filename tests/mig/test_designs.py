@@ -22,6 +22,7 @@ from mig.designs.faults import (
     StateAfterPauseCpus,
     StopByBottomHalf,
 )
+from mig.designs.later import LATER, CancelWithoutSwap, UnlockedRamSave
 from mig.designs.thread import Thread
 from mig.migration import Migration
 from mig.parameters import Parameters
@@ -29,13 +30,13 @@ from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState
 from tests.mig.machines import WAIT, Notes, make, pair
 
-HARMLESS = [design.name for design in FAULTS] + ["rfc_v1"]
+HARMLESS = [design.name for design in (*FAULTS, *LATER)] + ["rfc_v1"]
 
 
 def test_names() -> None:
     """Every design is found by its name, faults also together."""
     assert ("thread", "rfc_v1") == tuple(designs.by_name(name).name for name in designs.NAMES)
-    for design in FAULTS:
+    for design in (*FAULTS, *LATER):
         assert design is designs.by_name(design.name)
     both = "thread+notify-one-stopper+state-after-pause"
     made = designs.by_name(both)
@@ -161,6 +162,50 @@ def test_stop(design: type[Thread]) -> None:
     machine.mainloop.schedule(done.set)
     assert done.wait(WAIT)
     assert machine.cpus.all_stopped()
+    near.close()
+    far.close()
+    machine.close()
+
+
+def test_cancel_without_swap() -> None:
+    """A cancel that saw an active migration takes back one that has meanwhile been handed over."""
+    near, far = socket.socketpair()
+    machine = make(vcpus=0)
+    migration = Migration(machine, near, CancelWithoutSwap, Parameters())
+    migration.state.value = MigrationState.ACTIVE
+
+    class Overtaken:
+        def __enter__(self) -> None:
+            migration.state.value = MigrationState.COMPLETED
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing."""
+
+    migration.state.lock = Overtaken()  # type: ignore[assignment] # the moment between look and write
+    migration.cancel()
+    assert MigrationState.CANCELLING is migration.state.value
+    migration.state.value = MigrationState.COMPLETED
+    migration.cancel()
+    assert MigrationState.COMPLETED is migration.state.value
+    near.close()
+    far.close()
+    machine.close()
+
+
+def test_walk_without_mutex() -> None:
+    """The walk goes on over a list that has changed, and while somebody else holds its mutex."""
+    near, far = socket.socketpair()
+    machine = make(vcpus=0)
+    machine.plug("dimm", PAGE_SIZE)
+    migration = Migration(machine, near, Thread, Parameters())
+    walk = UnlockedRamSave(machine.ram, machine.log, migration.channel, Parameters())
+    walk.fill()
+    machine.unplug("dimm")
+    with machine.ram.mutex:
+        body = b"".join(walk.iterate())
+    assert b"dimm" in body
+    migration.channel.fail(OSError("gone"))
+    assert [] == walk.iterate()
     near.close()
     far.close()
     machine.close()

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from mig.machine import MachineError
+from mig.ram import PAGE_SIZE, RamError
 from mig.ram_load import LoadError
 from mig.runstate import RunState, StateError
 from tests.mig.machines import WAIT, make
@@ -95,4 +96,26 @@ def test_bad_state(name: str, body: bytes, wrong: str) -> None:
     machine = make("destination")
     with pytest.raises(LoadError, match=wrong):
         machine.load_device(name, 0, 1, body)
+    machine.close()
+
+
+def test_hotplug() -> None:
+    """A block comes and goes, in list and log, with both locks free afterwards; unknown and known names are refused."""
+    machine = make(pages=2, vcpus=0)
+    version = machine.ram.version
+    block = machine.plug("dimm", 2 * PAGE_SIZE)
+    assert (2, [0, 1]) == (block.first_page, machine.log.marks(block))
+    with pytest.raises(RamError, match="'dimm' is there already"):
+        machine.plug("dimm", PAGE_SIZE)
+    machine.unplug("dimm")
+    with pytest.raises(RamError, match="no RAM block 'dimm'; there are: ram"):
+        machine.unplug("dimm")
+    assert (version + 2, ["ram"]) == (
+        machine.ram.version,
+        [each.name for each in machine.ram.blocks()],
+    )
+    with pytest.raises(KeyError):
+        machine.log.marks(block)
+    assert not machine.big_lock.locked()
+    assert not machine.ram.mutex.locked()
     machine.close()

@@ -11,6 +11,7 @@ from mig.dirtylog import DirtyLog
 from mig.ram import PAGE_SIZE, RamBlock
 from mig.ram_save import RamSave
 from stress.migration import closed, scenarios, whole
+from stress.migration.oracle import Account
 from traces import token as tokens
 from verify import PCT, RandomWalk, UsageError, explore, load, replay
 from verify.explore import Exploration, Verdict
@@ -29,6 +30,8 @@ FAULTS = [
     ("stop-by-bottom-half", "stop_handshake", "broken invariant", "guest stands still"),
     ("notify-one-stopper", "stop_handshake", "lost wake-up", "pause condition"),
     ("state-after-pause", "reset_meanwhile", "broken invariant", "guest stands still"),
+    ("cancel-without-swap", "cancel_against_complete", "broken invariant", "one outcome"),
+    ("walk-without-mutex", "hot_add_against_walk", "broken invariant", "no stale block"),
 ]
 
 
@@ -106,6 +109,28 @@ def test_same_code_on_real_threads(body: object) -> None:
     """Without a check a scenario is an ordinary threaded program that ends well."""
     assert callable(body)
     body()
+
+
+def test_a_mark_during_a_harvest_counts_for_both() -> None:
+    """A mark between a harvest's look and its clearing belongs to this sync and to the next one; no later one does."""
+    account = Account()
+    account.mark(0)
+    account.harvest(0, 2)
+    account.mark(1)
+    account.clear(0, 1)
+    account.mark(3)
+    account.clear(0, 2)
+    account.mark(0)
+
+    assert ({0, 1}, {0, 1, 3}) == (account.before_harvest, account.since_harvest)
+
+
+@pytest.mark.slow
+def test_what_the_oracle_keeps_adds_no_scheduling_points() -> None:
+    """At granularity auto the engine's own fields become points, and the listener's accounts do not."""
+    program = load(target("stop_handshake?vcpus=1", "thread")).at("auto")
+
+    assert "auto+Vcpu.kicked" == explore(program, RandomWalk(1), executions=20).granularity
 
 
 def test_unknown_design_is_a_usage_error() -> None:
@@ -188,3 +213,5 @@ def test_closed_scenarios_run_on_real_threads() -> None:
     closed.harvest_against_write()
     closed.channel_close()
     closed.stop_handshake()
+    closed.cancel_against_complete()
+    closed.hot_add_against_walk(changes=2)
