@@ -73,7 +73,7 @@ def test_hostile_values_of_a_journal(value: object) -> None:
         SEARCH,
         replace(SEARCH, executions=None, shard=Shard(2, 3), first_only=True, twice=5),
         replace(SEARCH, strategy="pct", pct=(3, 20, 2), packages=("a",), builds="running"),
-        replace(SEARCH, backend="threads", granularity="gil", hash_seed="7"),
+        replace(SEARCH, backend="threads", granularity="gil", hash_seed="7", fair=True),
     ],
 )
 def test_headers_come_back(search: Search) -> None:

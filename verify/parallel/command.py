@@ -104,6 +104,7 @@ def explored(
         Search.of(program, tuple(args.package)),
         strategy=args.strategy,
         pct=args.pct,
+        fair=args.fair,
         seed=args.seed,
         executions=executions,
         batch=args.batch or BATCH,

@@ -87,7 +87,8 @@ class Batches:
 def merged(program: Program, batches: Batches, seconds: float) -> Exploration:
     """Return what the batches come to; their finds are not confirmed yet."""
     search = batches.search
-    state = Exploration(program, search.strategy, search.seed, backend=search.backend)
+    strategy = search.strategy_of(search.seed)
+    state = Exploration(program, strategy.name, search.seed, backend=search.backend)
     state.seconds = seconds
     before, unlisted = 0.0, 0
     worths: list[str] = []

@@ -27,6 +27,7 @@ from verify.parallel.rows import Row, RowError
 from verify.record import own_version
 from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import PCT
+from verify.strategies.fair import Fair
 from verify.supervise import Header, Shard, Task
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Search:
     packages: tuple[str, ...] = ()
     strategy: str = registry.DEFAULT
     pct: tuple[int, int, int] | None = None
+    fair: bool = False
     seed: int = 0
     executions: int | None = None
     batch: int = BATCH
@@ -114,9 +116,11 @@ class Search:
     def strategy_of(self, seed: int) -> NamedStrategy:
         """Return a fresh strategy."""
         if self.pct is None:
-            return registry.make(self.strategy, seed)
-        tasks, choices, depth = self.pct
-        return PCT(seed, tasks=tasks, choices=choices, depth=depth)
+            strategy = registry.make(self.strategy, seed)
+        else:
+            tasks, choices, depth = self.pct
+            strategy = PCT(seed, tasks=tasks, choices=choices, depth=depth)
+        return Fair(strategy) if self.fair else strategy
 
     # --- batches
 
@@ -182,6 +186,8 @@ class Search:
         words = [] if self.strategy == registry.DEFAULT else ["--strategy", self.strategy]
         if self.pct is not None:
             words += ["--pct", ",".join(map(str, self.pct))]
+        if self.fair:
+            words.append("--fair")
         for package in self.packages:
             words += ["--package", package]
         if self.granularity != "auto":
@@ -202,6 +208,7 @@ class Search:
             "packages": " ".join(self.packages),
             "strategy": self.strategy,
             "pct": ",".join(map(str, self.pct or ())),
+            "fair": "yes" if self.fair else "no",
             "seed": str(self.seed),
             "executions": NO_BOUND if self.executions is None else str(self.executions),
             "batch": str(self.batch),
@@ -232,6 +239,7 @@ class Search:
             tuple(row.text("packages").split()),
             row.text("strategy"),
             (pct[0], pct[1], pct[2]) if pct else None,
+            row.text("fair") == "yes",
             _seed(row.text("seed")),
             None if executions == NO_BOUND else _number(executions, 1),
             _number(row.text("batch"), 1, MOST_BATCH),
