@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,31 @@ def test_job_and_replay(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_results_cross_processes(tmp_path: Path) -> None:
+    """What comes back from a worker is what the job gives here, less its times; what is lost is named."""
+    jobs = [
+        Job(hunt.target("stop_handshake", "rfc_v1"), "random", 150, 1, str(tmp_path)),
+        Job(hunt.target("stop_handshake", "rfc_v1"), "pct", 20, 1, "", bounds=(3, 40, 2)),
+    ]
+
+    there = hunt_jobs.run_all(jobs)
+
+    for job, result_there in zip(jobs, there, strict=True):
+        here = run(job)
+        assert timeless(here) == timeless(result_there)
+    with pytest.raises(hunt_jobs.LostJobError, match="no-such-file"):
+        hunt_jobs.replay_all(["no-such-file"], (1,))
+
+
+def timeless(outcome: Result) -> Result:
+    finds, notes = (
+        tuple(replace(each, first_s=0.0, file=each.file and "a file") for each in table)
+        for table in (outcome.finds, outcome.notes)
+    )
+    return replace(outcome, seconds=0.0, finds=finds, notes=notes)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_small_hunt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -81,10 +106,11 @@ def test_small_hunt(
     monkeypatch.setattr(hunt, "VCPU_EXECUTIONS", 20)
     monkeypatch.setattr(hunt, "REPLAYS", (3,))
 
-    # One pool for all of it: half of the time would go into starting processes.
-    with hunt_jobs._pool() as pool:
-        monkeypatch.setattr(hunt_jobs, "_pool", lambda **_: nullcontext(pool))
-        code = hunt.run(Namespace(seed=1, output=tmp_path))
+    monkeypatch.setattr(
+        hunt_jobs, "ALONE", False
+    )  # half of the time would go into starting processes
+
+    code = hunt.run(Namespace(seed=1, output=tmp_path))
     out = capsys.readouterr().out
 
     assert out.endswith("Everything came out as claimed.\n")
