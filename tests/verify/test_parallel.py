@@ -187,6 +187,23 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     assert 31 == file.read_bytes().count(b"\n")
 
 
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C ends the workers and the search, and says the line that goes on with it."""
+    file = tmp_path / "j"
+    words = ["explore", "divided_programs:rare", "--strategy", "random", "--batch", "20"]
+    words += ["--executions", "100000", "--journal", str(file), "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "stress.cli", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        wait_for_lines(file, 4, process)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().splitlines()
+
+    assert (130, "stage3: interrupted") == (process.returncode, said[-1])
+    assert said[-2].startswith("go on:  stage3 explore divided_programs:rare --strategy random")
+    assert f"--batch 20 --executions 100000 --resume {file}" in said[-2]
+
+
 def shard_journals(
     folder: Path, asked: Search, program: programs.Program, parts: int
 ) -> list[Path]:

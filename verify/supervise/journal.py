@@ -77,10 +77,11 @@ class Journal:
             descriptor = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
             )
-        except OSError as error:
-            raise JournalError(
-                f"journal {path} cannot be made: {error.strerror}; name a new file"
-            ) from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            there = isinstance(error, FileExistsError)
+            remedy = "name a new file" + (", or --resume to go on with this one" if there else "")
+            raise JournalError(f"journal {path} cannot be made: {why}; {remedy}") from None
         _lock(path, descriptor)
         journal = cls(path, descriptor, {})
         journal.write_line(
