@@ -45,6 +45,7 @@ class Job:
     executions: int
     seed: int
     output: str
+    """Where traces go; empty: none are kept."""
     bounds: tuple[int, int, int] | None = None
     """PCT's plain mode: tasks, choices, depth."""
 
@@ -95,7 +96,8 @@ def run(job: Job) -> Result:
         tasks, choices, depth = job.bounds
         strategy = PCT(job.seed, tasks=tasks, choices=choices, depth=depth)
     state = explore(program, strategy, executions=job.executions)
-    finds = [_find(group, Path(job.output)) for group in state.groups.values()]
+    output = Path(job.output) if job.output else None
+    finds = [_find(group, output) for group in state.groups.values()]
     notes = [_find(group, None) for group in state.notes.values()]
     return Result(
         job, state.verdict, state.executions, state.steps, state.seconds, tuple(finds), tuple(notes), state.worth,

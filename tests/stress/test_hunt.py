@@ -74,7 +74,9 @@ def test_results_cross_processes(tmp_path: Path) -> None:
     """What comes back from a worker is what the job gives here, less its times; what is lost is named."""
     jobs = [
         Job(hunt.target("stop_handshake", "rfc_v1"), "random", 150, 1, str(tmp_path)),
-        Job(hunt.target("stop_handshake", "rfc_v1"), "pct", 20, 1, "", bounds=(3, 40, 2)),
+        Job(
+            hunt.target("stop_handshake", "rfc_v1"), "pct", 20, 1, str(tmp_path), bounds=(3, 40, 2)
+        ),
     ]
 
     there = hunt_jobs.run_all(jobs)

@@ -160,7 +160,7 @@ def run(*words: str) -> tuple[int, dict[str, object]]:
     return ended.returncode, result
 
 
-def wait_for_lines(file: Path, many: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_lines(file: Path, many: int, process: subprocess.Popen[Any]) -> None:
     """Wait until a journal has so many lines."""
     while process.poll() is None:
         if file.exists() and file.read_bytes().count(b"\n") >= many:
