@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verify.abc import Finding, UsageError
+from verify.explore import Exploration, Group
 from verify.parallel.batches import Batch, DamagedError, Kind, Loss, of_ended
-from verify.parallel.merging import Batches
+from verify.parallel.merging import Batches, joined, merged
 from verify.parallel.rows import RowError
 from verify.parallel.search import Search
+from verify.program import of
 from verify.supervise import Ended, Fate, Header, Shard, Task
 
 TEXTS = st.text(max_size=20)
@@ -120,6 +122,57 @@ def passed(*, last: bool = False) -> Batch:
     return Batch(
         10, 0, 0.0, (), (), exhausted=False, diverged="", granularity="sync", worth="", last=last
     )
+
+
+def exploration(*messages: str) -> Exploration:
+    """Return a search that failed once in each of these ways."""
+    state = Exploration(of(exploration), "random", 1, executions=len(messages))
+    for at, message in enumerate(messages, 1):
+        finding = Finding("exception", message, (message,))
+        state.groups["exception", message] = Group(finding, (0, 1), at, 0.5)
+    return state
+
+
+def test_too_much_to_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinds of failure that do not fit a message are counted, and the report says so."""
+    monkeypatch.setattr("verify.parallel.batches.MOST_BYTES", 1000)
+    state = exploration("a", "b" * 1000, "c")
+
+    batch = Batch.of(state, found=False)
+
+    assert (["a"], 2) == ([kind.finding.message for kind in batch.groups], batch.unlisted)
+    batches = Batches(replace(SEARCH, executions=10))
+    batches.add(0, batch)
+    assert (
+        "2 kinds of failure left out for their size" in merged(of(exploration), batches, 1.0).parts
+    )
+
+
+def test_numbers_of_merged_executions() -> None:
+    """The same failure of two batches is one, counted together; the first is the first by number."""
+    batches = Batches(replace(SEARCH, executions=30))
+    batches.add(2, Batch.of(exploration("x"), found=False))
+    batches.add(1, Batch.of(exploration("y", "x"), found=False))
+    batches.add(0, passed())
+
+    state = merged(of(exploration), batches, 1.0)
+
+    found = [(of.finding.message, of.first, of.count) for of in state.groups.values()]
+    assert ([("y", 11, 1), ("x", 12, 2)], 13) == (found, state.executions)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("sync", "sync", "sync"),
+        ("sync", "auto+A.x", "auto+A.x"),
+        ("auto+A.x", "sync", "auto+A.x"),
+        ("auto+A.x", "auto+A.y", "auto+A.x,A.y"),
+    ],
+)
+def test_points_of_all_batches(one: str, other: str, both: str) -> None:
+    """The report names the scheduling points of all batches together."""
+    assert both == joined(one, other)
 
 
 def test_end_of_a_search() -> None:

@@ -14,8 +14,10 @@ import pytest
 from stress.cli import main
 from tests.verify.outcomes import told
 from verify import program as programs
-from verify.parallel import Search, explore
-from verify.supervise import Journal
+from verify.abc import UsageError
+from verify.parallel import Search, explore, on_dask
+from verify.parallel.merging import Batches
+from verify.supervise import Journal, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,3 +80,43 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     assert 2 == main(["explore", "examples.bank:transfer", "--dask", "tcp://127.0.0.1:1"])
     assert "no Dask scheduler answers at 'tcp://127.0.0.1:1'" in capsys.readouterr().err
+
+
+class Failed:
+    """A future of the cluster that ended with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def exception(self) -> Exception:
+        """Return it."""
+        return self.error
+
+
+def result_of(error: Exception) -> Batches:
+    """Take in a shard whose task ended with an error."""
+    batches = Batches(Search("m:f", "0" * 16, executions=100))
+    list(on_dask._result(batches, Shard(2, 4), Failed(error)))  # type: ignore[arg-type] # as far as it is asked
+    return batches
+
+
+def test_task_that_the_cluster_gives_up() -> None:
+    """Its shard is lost, and named; what a task refuses ends the search, and so does a cluster without stage3."""
+    lost = result_of(OSError("killed worker")).lost
+
+    assert ["shard 2/4: its task on the cluster failed: killed worker"] == lost
+    with pytest.raises(UsageError, match="other text"):
+        result_of(UsageError("other text"))
+    with pytest.raises(UsageError, match="pip install"):
+        result_of(ImportError("no module named verify"))
+
+
+def test_shards_of_a_shard() -> None:
+    """What a machine has of a search is divided further among the cluster's threads, each batch once."""
+    search = Search("m:f", "0" * 16, executions=100, batch=2, shard=Shard(2, 3))
+    batches = Batches(search)
+
+    shards = on_dask._shards(batches, 2)
+
+    numbers = sorted(n for shard in shards for n in replace(search, shard=shard).numbers())
+    assert (8, list(search.numbers())) == (len(shards), numbers)
