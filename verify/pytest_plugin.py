@@ -64,6 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TOKEN",
         help="run the one schedule that a failure printed (s3:1:..., or its trace file) on the test named",
     )
+    group.addoption(
+        "--stage3-lock-order",
+        metavar="FILE",
+        help="merge the order in which the tests' threads take locks into FILE",
+    )
 
 
 def _positive(text: str) -> int:
@@ -76,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; read the defaults of pyproject.toml, and the token."""
     config.addinivalue_line("markers", DESCRIPTION)
     _read_defaults(config)
+    _collect_lock_order(config)
     given = config.getoption("replay")
     if given is None:
         return
@@ -83,6 +89,26 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         config.option.dist = "no"  # one schedule of one test needs no workers
         config.option.tx = []
+
+
+def _collect_lock_order(config: pytest.Config) -> None:
+    given = config.getoption("stage3_lock_order")
+    if given is None or config.getoption("collectonly", default=False):
+        return
+    from traces.errors import InputError  # noqa: PLC0415 - only when asked for
+    from verify.lock_order import store  # noqa: PLC0415
+    from verify.pytest_lock_order import Collecting  # noqa: PLC0415
+
+    file = config.invocation_params.dir / given
+    config.option.stage3_lock_order = str(file)  # as the workers of pytest-xdist get it
+    worker = hasattr(config, "workerinput")
+    try:
+        if file.exists():
+            store.load(file)
+    except InputError as error:
+        raise pytest.UsageError(f"--stage3-lock-order: {error}") from None
+    hands_out = not worker and config.getoption("dist", default="no") != "no"
+    config.pluginmanager.register(Collecting(file, collects=not hands_out, tells=not worker))
 
 
 def _read_defaults(config: pytest.Config) -> None:

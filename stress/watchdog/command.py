@@ -17,8 +17,10 @@ from stress.files import directory_for
 from stress.watchdog import processes
 from stress.watchdog.flights import flights_of
 from stress.watchdog.sidecar import StartError, Watchdog
+from traces.errors import InputError
 from verify.abc import UsageError
 from verify.cli import refuse, seconds
+from verify.lock_order import store as orders
 from verify.observe import launch
 
 __all__ = ["add_parser", "run"]
@@ -50,6 +52,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="end what hangs after the report (default: COMMAND yes, --pid no)",
     )
     add("--no-record", action="store_true", help="stacks alone: do not record in COMMAND")
+    add(
+        "--lock-order",
+        type=Path,
+        metavar="FILE",
+        help="also merge the order in which its processes take locks into FILE",
+    )
     add("--pid", type=int, help="look at a process that runs already")
     add("words", nargs="*", metavar="COMMAND", help="behind --")
 
@@ -59,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check(args)
         return _watched(args)
-    except UsageError as error:
+    except (UsageError, InputError) as error:
         return refuse("watch", error)
 
 
@@ -72,6 +80,20 @@ def _check(args: argparse.Namespace) -> None:
     if pid == os.getpid():
         raise UsageError(f"--pid {pid} is this command itself; give another process")
     directory_for("--output", args.output)
+    if args.lock_order is not None:
+        _check_order(args)
+
+
+def _check_order(args: argparse.Namespace) -> None:
+    """Refuse before the command runs what its processes could not do when they end."""
+    file: Path = args.lock_order
+    if args.pid is not None or args.no_record:
+        raise UsageError(
+            "--lock-order records a command from its first line: leave --pid and --no-record out"
+        )
+    directory_for("--lock-order", file.absolute().parent)
+    if file.exists():
+        orders.load(file)
 
 
 def _command(args: argparse.Namespace) -> list[str]:
@@ -88,7 +110,7 @@ def _watched(args: argparse.Namespace) -> int:
         if pid is None and not args.no_record:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="stage3-flight-"))
             flights = Path(made)
-            environment = launch.environment(flights)
+            environment = launch.environment(flights, order=args.lock_order)
         watchdog = Watchdog(
             words if pid is None else pid,
             args.limit,

@@ -1,6 +1,7 @@
 """The order among locks of one class, as the program declares it: each lock's key.
 
-Promises: a key lives as long as its lock. Where nobody collects lock orders a call costs one dictionary entry.
+Promises: a key lives as long as its lock. Where nobody collects lock orders a call costs one dictionary entry; a
+program that declares nothing pays nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from weakref import WeakKeyDictionary
 
 __all__ = ["lock_order_key", "order_of"]
 
-_KEYS: WeakKeyDictionary[object, object] = WeakKeyDictionary()
+
+class _Keys:
+    """The keys given so far; None before the first one."""
+
+    known: WeakKeyDictionary[object, object] | None = None
 
 
 def lock_order_key(lock: object, key: object) -> None:
@@ -18,12 +23,15 @@ def lock_order_key(lock: object, key: object) -> None:
     Keys of one class are of one type and have an order (an account's number, a path). Taking a lock while one of its
     class with the same or a higher key is held is reported by `stage3 lock-order`.
     """
+    if _Keys.known is None:
+        _Keys.known = WeakKeyDictionary()
     try:
-        _KEYS[lock] = key
+        _Keys.known[lock] = key
     except TypeError:
         return  # a real lock of C: nobody watches it
 
 
 def order_of(lock: object) -> object:
     """Return the key given to `lock`, or None."""
-    return _KEYS.get(lock) if _KEYS else None
+    known = _Keys.known
+    return None if known is None else known.get(lock)

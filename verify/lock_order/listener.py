@@ -152,7 +152,7 @@ class LockOrderGraph(Detector):
         """Return the keys of the locks that a task holds, those included that it has just taken."""
         self._settle(task.index)
         trail = self.trails.get(task.index)
-        return [] if trail is None else [hold.lock for hold in trail.held]
+        return [] if trail is None else [hold[0] for hold in trail.held]
 
     # --- one method for each kind of operation
 

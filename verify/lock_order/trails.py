@@ -10,6 +10,7 @@ Does not: know where the calls come from (`listener`, `live`), nor what they mea
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Key = Hashable
     Clock = dict[int, int]
+    Held = tuple[Key, object, bool, object]
 
 __all__ = ["Dependency", "Hold", "Run", "Trail", "Waiting"]
 
@@ -29,13 +31,18 @@ MOST_EPOCHS: Final = 8
 MOST_CLOCK: Final = 1024
 """Threads that a clock remembers; the order behind the oldest is forgotten, which can only report more."""
 
+NEVER: Final = (0, 0)
+
 DEPENDENCIES_FULL: Final = (
     f"more than {MOST_DEPENDENCIES:,} nested acquisitions in a run: some are missing"
 )
 
 
 class Hold(NamedTuple):
-    """A lock that a thread holds: which, where it was taken, for reading only, and its order key, if it has one."""
+    """A lock that a thread holds: which, where it was taken, for reading only, and its order key, if it has one.
+
+    A trail keeps them as plain tuples: making those costs a fifth.
+    """
 
     lock: Key
     site: object
@@ -93,7 +100,7 @@ class Trail:
     """One thread's part. `clock` is never changed in place: dependencies share it."""
 
     __slots__ = (
-        "clock", "epochs", "found", "held", "main", "notified", "number", "run", "seen", "title", "waits",
+        "clock", "epoch", "epochs", "found", "held", "main", "notified", "number", "run", "seen", "title", "waits",
     )  # fmt: skip
 
     def __init__(self, run: Run, number: int, title: str, clock: Clock, *, main: bool) -> None:
@@ -101,14 +108,22 @@ class Trail:
         self.number = number
         self.title = title
         self.main = main
+        self.epoch = 1
         self.clock = {**clock, number: 1}
-        self.held: list[Hold] = []
+        self.held: list[Held] = []
         self.seen: set[Key] = set()
         self.epochs: dict[Key, tuple[int, int]] = {}
         self.found: list[Dependency] = []
         self.waits: dict[Key, Waiting] = {}
         self.notified: dict[Key, frozenset[Key]] = {}
         run.trails.append(self)
+
+    def split(self) -> Trail:
+        """Return what was found so far as a trail of its own; the thread goes on with what it holds, and its clock."""
+        past = copy(self)
+        self.seen, self.epochs, self.found = set(), {}, []
+        self.waits, self.notified = {}, {}
+        return past
 
     # --- order between threads
 
@@ -124,7 +139,8 @@ class Trail:
         self._tick({**mine, **{at: max(n, mine.get(at, 0)) for at, n in other.items()}})
 
     def _tick(self, clock: Clock) -> None:
-        now = {**clock, self.number: self.clock[self.number] + 1}
+        self.epoch += 1
+        now = {**clock, self.number: self.epoch}
         while len(now) > MOST_CLOCK:
             del now[next(at for at in now if at != self.number)]
         self.clock = now
@@ -136,50 +152,59 @@ class Trail:
     ) -> None:
         """Note that `lock` is taken, or waited for, while others are held."""
         held = self.held
-        if not held or (mode is Mode.WAITS and self.holds(lock)):
-            return  # alone, or a thread's own lock a second time: that is a self-deadlock, no question of order
-        key = (lock, mode, shared, *((each.lock, each.shared) for each in held))
-        epoch = self.clock[self.number]
-        times, last = self.epochs.get(key, (0, 0))
+        if not held:
+            return
+        waits = mode is Mode.WAITS
+        if waits and self.holds(lock):
+            return  # a thread's own lock a second time: that is a self-deadlock, no question of order
+        # What programs do over and over has to be cheap: no mode is hashed that need not be.
+        first = held[0]
+        key: Key = (lock, None if waits else mode, shared, first[0], first[2])
+        if len(held) > 1:
+            key = (key, *[each[0] for each in held], *[each[2] for each in held])
+        epoch = self.epoch
+        times, last = self.epochs.get(key, NEVER)
         if last == epoch or times >= MOST_EPOCHS:
             return
         self.epochs[key] = (times + 1, epoch)
         if len(self.found) >= MOST_DEPENDENCIES:
             self.run.notes.add(DEPENDENCIES_FULL)
             return
-        self.found.append(
-            Dependency(self, self.clock, tuple(held), lock, mode, site, shared, order)
-        )
+        holds = tuple(Hold(*each) for each in held)
+        self.found.append(Dependency(self, self.clock, holds, lock, mode, site, shared, order))
 
     def takes(self, lock: Key, site: object, *, shared: bool = False, order: object = None) -> None:
         """Note that `lock` is held from now on."""
         self.seen.add(lock)
-        self.held.append(Hold(lock, site, shared, order))
+        self.held.append((lock, site, shared, order))
 
     def gives(self, lock: Key) -> bool:
         """Note that one hold of `lock` ends, the latest; return whether the thread had one."""
         held = self.held
         for at in range(len(held) - 1, -1, -1):
-            if held[at].lock == lock:
+            if held[at][0] == lock:
                 del held[at]
                 return True
         return False
 
     def holds(self, lock: Key) -> bool:
         """Say whether the thread holds `lock`."""
-        return any(each.lock == lock for each in self.held)
+        for each in self.held:  # noqa: SIM110 - a generator costs more than the rest
+            if each[0] == lock:
+                return True
+        return False
 
     # --- conditions
 
     def waits_for(self, condition: Key, own: Key, site: object) -> None:
         """Note that the thread waits for a notification; `own` is the lock that the wait gives back."""
-        held = tuple(each for each in self.held if each.lock != own)
+        held = tuple(Hold(*each) for each in self.held if each[0] != own)
         if held:
             key = (condition, *(each.lock for each in held))
             self.waits.setdefault(key, Waiting(self, held, condition, site))
 
     def notifies(self, condition: Key, own: Key) -> None:
         """Note that the thread notifies; what is held at every notification is kept."""
-        held = frozenset(each.lock for each in self.held if each.lock != own)
+        held = frozenset(each[0] for each in self.held if each[0] != own)
         known = self.notified.get(condition)
         self.notified[condition] = held if known is None else known & held

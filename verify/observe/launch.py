@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 
 VARIABLE = "STAGE3_FLIGHT"
 NOISE = "STAGE3_NOISE"
+ORDER = "STAGE3_LOCK_ORDER"
 STARTUP = Path(__file__).parent / "startup"
 
 
 def environment(
-    directory: Path | str, *, noise: Noise | None = None, base: Mapping[str, str] | None = None
+    directory: Path | str,
+    *,
+    noise: Noise | None = None,
+    order: Path | None = None,
+    base: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the environment (of this process, or `base`) for a child that is to be recorded into `directory`.
+
+    `order` is the file into which each of its processes merges the order in which it took locks.
 
     The directory has to exist; flights of processes that ended well are taken away by themselves. A process that ends
     by `os._exit`, as the forked children of `multiprocessing` do, leaves its flight until there are too many.
@@ -39,17 +46,20 @@ def environment(
     paths = _other_paths(out)
     out["PYTHONPATH"] = os.pathsep.join([str(STARTUP), *paths])
     out[VARIABLE] = str(Path(directory).absolute())
-    out.pop(NOISE, None)
+    for name in (NOISE, ORDER):
+        out.pop(name, None)
     if noise is not None:
         out[NOISE] = noise.text()
+    if order is not None:
+        out[ORDER] = str(order.absolute())
     return out
 
 
 def without(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment for a child that is not to be recorded: one of the toolkit's own processes."""
     out = dict(os.environ if base is None else base)
-    out.pop(VARIABLE, None)
-    out.pop(NOISE, None)
+    for name in (VARIABLE, NOISE, ORDER):
+        out.pop(name, None)
     paths = _other_paths(out)
     out["PYTHONPATH"] = os.pathsep.join(paths)
     if not paths:
@@ -71,7 +81,14 @@ def start_from_environment(directory: str) -> None:
         from verify.observe.noise import parsed  # noqa: PLC0415 - random takes a while to load
 
         noise = parsed(text)
+    order = os.environ.get(ORDER)
+    if order:
+        from verify.lock_order import process  # noqa: PLC0415 - only when asked to
+
+        process.start()  # first: locks get their class when they are made, or found
     install.start(directory, noise=noise)
+    if order:
+        process.save_at_end(Path(order))
     consent(Path(directory))
     atexit.register(_clear_away)
 

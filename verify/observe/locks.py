@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
+    from verify.lock_order.live import Ref
     from verify.primitives.locks import LockLike, RLockLike
 
 _FACTORY: Callable[..., RLockLike] = threading.RLock  # type: ignore[explicit-any] # three versions of it
@@ -74,7 +75,7 @@ class Traced:
     `owner` and `hold` say in whose slot the hold is written, and at which offset; they belong to the holder.
     """
 
-    __slots__ = ("__weakref__", "count", "hold", "number", "owner", "place", "real")
+    __slots__ = ("__weakref__", "count", "hold", "number", "owner", "place", "real", "ref")
 
     KIND = 0
     ACQUIRE = TRY = 0
@@ -86,6 +87,8 @@ class Traced:
     owner: Me | None
     hold: int
     real: LockLike | RLockLike
+    ref: Ref
+    """What trails know it by, where lock orders are collected (`verify.lock_order.live`)."""
 
     def enrol(self, frame: FrameType | None, label: str = "") -> None:
         """Get a number."""
