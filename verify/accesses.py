@@ -236,11 +236,13 @@ def _label_step(execution: Execution, me: Task, site: Site, target: Access) -> N
     run.polled.discard(me.index)
     run.feasible = feasible
     before = len(execution.choices)
-    execution.point(me, site.op, target)
-    run.feasible = True
-    choices = execution.choices
-    if not feasible and len(choices) > before and choices[before]:
-        run.infeasible.append(execution.site_of(me))
+    try:
+        execution.point(me, site.op, target)
+    finally:  # a task that is preempted here and never comes back is taken down here
+        run.feasible = True
+        choices = execution.choices
+        if not feasible and len(choices) > before and choices[before]:
+            run.infeasible.append(execution.site_of(me))
 
 
 def poll(site: str) -> None:

@@ -101,6 +101,38 @@ def test_needs_a_free_threaded_build(body: zoo.Program) -> None:
     assert f"build: {group.build}" in group.trace.failure.details
 
 
+def test_left_for_good() -> None:
+    """A preemption that no stock build makes counts, too, where the thread it leaves never goes on."""
+    state = explore(of(half_written).at("access"), RandomWalk(1), executions=100, first_only=True)
+    (group,) = state.groups.values()
+
+    assert group.build.startswith(f"{builds.FREE}: it preempts at tests/verify/test_accesses.py:")
+
+
+class Pair:
+    """Two numbers that belong together."""
+
+    def __init__(self) -> None:
+        self.one = self.other = 0
+
+
+def half_written() -> None:
+    pair = Pair()
+
+    def write() -> None:
+        pair.one = 1
+        pair.other = 1
+
+    def check() -> None:
+        assert pair.one == pair.other
+
+    threads = [threading.Thread(target=body) for body in (write, check)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 @pytest.mark.parametrize("body", shared.ATOMIC[:2], ids=names)
 def test_for_another_build(body: zoo.Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only this build of Python counts, such a fault warns and the check passes; on the other build it fails."""
