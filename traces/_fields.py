@@ -27,17 +27,22 @@ class Fields:
     """The fields of one JSON object, which must be exactly those of the dataclass `shape`.
 
     `where` is the path of the object from the top of the file, "" for the file itself; `extra`
-    names fields that the file has beside those of the class.
+    names fields that the file has beside those of the class, `optional` fields that may be missing.
     """
 
     def __init__(
-        self, value: object, where: str, shape: type[object], extra: tuple[str, ...] = ()
+        self,
+        value: object,
+        where: str,
+        shape: type[object],
+        extra: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
     ) -> None:
         self.where = where
         if not isinstance(value, dict):
             wrong(where or "trace", value, "an object")
         names = {*extra, *(f.name for f in fields(shape))}  # type: ignore[arg-type]
-        if missing := sorted(names - value.keys()):
+        if missing := sorted(names - value.keys() - set(optional)):
             raise TraceError(self.path(missing[0]), "is missing", RECORD_AGAIN)
         if unknown := sorted(value.keys() - names):
             problem = f"unknown field {quoted(unknown[0])}"

@@ -16,17 +16,22 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from traces._fields import RECORD_AGAIN, Fields, as_text, as_whole, parse, wrong
+from traces import explanation as explaining
+from traces._fields import MOST_TEXT, RECORD_AGAIN, Fields, as_text, as_whole, parse, wrong
 from traces.errors import TraceError, quoted
+from traces.frames import MOST_FRAMES, Frame, as_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from traces.explanation import Explanation, Shrunk
 
 __all__ = [
     "FORMAT",
     "MOST_CHARACTERS",
     "MOST_CHOICES",
     "MOST_STEPS",
+    "MOST_TEXT",
     "VERSION",
     "Failure",
     "Frame",
@@ -48,7 +53,6 @@ MOST_CHARACTERS = 256 * 1024 * 1024
 MOST_CHOICES = 1_000_000
 MOST_STEPS = 1_000_000
 MOST_TASKS = 10_000
-MOST_FRAMES = 10_000
 MOST_LINES = 10_000
 
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
@@ -87,16 +91,6 @@ class Step:
     time: float
     switch: bool
     choice: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One level of a backtrace: `source` is the text of line `line`, "" where it is not known."""
-
-    file: str
-    line: int
-    function: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +157,9 @@ class Trace:
     """One run: what ran, its schedule, what happened, and how it ended (`failure` None: well).
 
     `titles` maps stable names of objects to what the program calls them; the last step is where a
-    failure showed. `strategy` and `seed` say how the schedule was found.
+    failure showed. `strategy` and `seed` say how the schedule was found, `shrunk` what shrinking made
+    of it, and `explanation` which orders make it fail (None where nobody looked). The last two may be
+    missing from a file: traces had none at first.
     """
 
     program: Program
@@ -174,6 +170,11 @@ class Trace:
     strategy: str
     seed: int
     titles: Mapping[str, str] = field(default_factory=dict, hash=False)
+    shrunk: Shrunk | None = None
+    explanation: Explanation | None = None
+
+
+LATER = ("shrunk", "explanation")
 
 
 def to_json(trace: Trace) -> str:
@@ -189,7 +190,7 @@ def from_json(text: str) -> Trace:
         raise TraceError("trace", problem, RECORD_AGAIN)
     value = parse(text)
     _check_version(value)
-    top = Fields(value, "", Trace, extra=("format", "version"))
+    top = Fields(value, "", Trace, extra=("format", "version"), optional=LATER)
     trace = Trace(
         program=_program(top.values["program"], "program"),
         schedule=_schedule(top.values["schedule"], "schedule"),
@@ -199,6 +200,8 @@ def from_json(text: str) -> Trace:
         strategy=top.text("strategy"),
         seed=top.whole("seed"),
         titles=top.texts("titles", MOST_STEPS),
+        shrunk=explaining.shrunk(top.values.get("shrunk"), "shrunk"),
+        explanation=explaining.explanation(top.values.get("explanation"), "explanation"),
     )
     for place, step in enumerate(trace.steps):
         if step.index != place:
@@ -242,16 +245,6 @@ def _step(value: object, where: str) -> Step:
     )
 
 
-def _frame(value: object, where: str) -> Frame:
-    fields = Fields(value, where, Frame)
-    return Frame(
-        file=fields.text("file"),
-        line=fields.whole("line"),
-        function=fields.text("function"),
-        source=fields.text("source"),
-    )
-
-
 def _held(value: object, where: str) -> HeldLock:
     fields = Fields(value, where, HeldLock)
     return HeldLock(name=fields.text("name"), site=fields.text("site"))
@@ -266,7 +259,7 @@ def _task(value: object, where: str) -> TaskRecord:
         state=fields.text("state"),
         waits_for=fields.text("waits_for"),
         held=fields.rows("held", _held, MOST_LINES),
-        stack=fields.rows("stack", _frame, MOST_FRAMES),
+        stack=fields.rows("stack", as_frame, MOST_FRAMES),
     )
 
 

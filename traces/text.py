@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traces.errors import TokenError, TraceError
-from traces.token import encode, from_trace
+from traces.printing import counted, plain
+from traces.token import PREFIX, encode, from_trace
+from traces.why import critical_pair, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from traces.schema import Failure, Step, TaskRecord, Trace
 
-__all__ = ["MOST_LANES", "MOST_SHOWN", "plain", "replay_line", "show"]
+__all__ = ["MOST_LANES", "MOST_SHOWN", "counted", "plain", "replay_line", "show"]
 
 MOST_LANES = 6
 MOST_SHOWN = 200
@@ -59,8 +61,11 @@ def show(
     width = max(width, _LEAST_WIDTH)
     titles = Titles.of(trace)
     lines = [line for text in _verdict(trace) for line in wrapped(text, width)]
+    lines += [line for text in why(trace, titles) for line in _unless_token(text, width)]
     lines.append("")
     lines += _steps(trace, titles, _window(trace, first, last), width)
+    if stacks:
+        lines += critical_pair(trace, titles)
     if stacks and trace.tasks:
         lines += ["", "Tasks when it ended", *_tasks(trace.tasks, titles)]
     lines += ["", *(closing or [replay_line(trace, file)])]
@@ -89,13 +94,6 @@ def replay_line(trace: Trace, file: str = "") -> str:
     )
 
 
-def plain(text: str) -> str:
-    """Return `text` with every character that a terminal would act on, or cannot print, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @dataclass(frozen=True, slots=True)
 class Titles:
     """What tasks and objects are called in the text."""
@@ -118,6 +116,10 @@ class Titles:
     def object(self, name: str) -> str:
         """Return the title of the object (or task) called `name`."""
         return self.objects.get(name) or self.tasks.get(name) or plain(name)
+
+
+def _unless_token(text: str, width: int) -> list[str]:
+    return [text] if PREFIX in text else wrapped(text, width)
 
 
 def _verdict(trace: Trace) -> Iterator[str]:
@@ -254,11 +256,6 @@ def wrapped(text: str, width: int) -> list[str]:
     """Return `text` as lines of at most `width` characters, all indented as the first."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(text, width, subsequent_indent=indent, drop_whitespace=True) or [""]
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 step`, `2 steps`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cut(text: str, room: int) -> str:

@@ -23,7 +23,7 @@ from verify.strategies.replay import Replay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from verify.abc import Finding, Strategy, T
+    from verify.abc import Finding, Strategy, T, TaskView
     from verify.session import Outcome, Session
 
 ANY, RUNNING = "any", "running"
@@ -48,12 +48,16 @@ class Feasible:
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Go on with the current task where no stock build could switch, else as the inner strategy says."""
         chosen = self.inner.choose(enabled, current)
-        held = current.op in ACCESSES and current.runnable and not run.feasible
-        return current if held else chosen
+        return current if is_held(current) else chosen
 
     def draw(self, bound: int) -> int:
         """Draw as the inner strategy."""
         return self.inner.draw(bound)
+
+
+def is_held(current: TaskView) -> bool:
+    """Whether no stock build could hand over from the task that runs (asked while accesses are labelled)."""
+    return current.op in ACCESSES and current.runnable and not run.feasible
 
 
 def is_for_another(build: str) -> bool:

@@ -13,6 +13,7 @@ import functools
 import os
 import warnings
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, ParamSpec
 
 from traces import token as tokens
@@ -24,6 +25,7 @@ from verify._real import perf_counter
 from verify.abc import CheckFailed, CheckInconclusive, ForeignBuild, UsageError
 from verify.builds import ANY, CHOICES
 from verify.caller import CHECKED, caller
+from verify.config import SHRINK_S
 from verify.explore import Exploration, Replayed, Verdict, explains_itself, explore
 from verify.explore import replay as run_again
 from verify.leaving import LeftTheTest, passing_on
@@ -49,7 +51,7 @@ class Plan:
     """How to search: budgets (a spent one ends the search), strategy by name, seed, who carries the tasks.
 
     `granularity`, one of `verify.granularity.MODES`, says where scheduling points lie; None stands
-    for what the body asks for, else `auto`.
+    for what the body asks for, else `auto`. `shrink` are the seconds for shrinking and explaining.
     """
 
     executions: int | None = None
@@ -59,6 +61,7 @@ class Plan:
     backend: str = GREENLETS
     granularity: str | None = None
     builds: str = ANY
+    shrink: float = SHRINK_S
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
@@ -71,6 +74,8 @@ class Plan:
             raise UsageError(f"builds is {self.builds!r}; give one of: {', '.join(CHOICES)}")
         if self.granularity is not None:
             granularities.parse(self.granularity)
+        if isinstance(self.shrink, bool) or not 0 <= self.shrink < inf:
+            raise UsageError(f"shrink is {self.shrink!r}; give seconds, 0 for not at all")
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
@@ -97,6 +102,7 @@ def check(
     replay: str | None = None,
     backend: str = GREENLETS,
     builds: str = ANY,
+    shrink: float = SHRINK_S,
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
@@ -108,11 +114,12 @@ def check(
     `replay` is a token from a report: that schedule alone is run. `backend` is "greenlets", or
     "threads" for code that needs an OS thread for each task (asyncio loops, extensions bound to a
     thread). With `builds` "running" a failure that this build of Python cannot show is a `ForeignBuild`
-    warning. Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
+    warning. What is found is shrunk and explained for at most `shrink` seconds, all finds together (0:
+    not at all). Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
     for arguments that cannot be used.
     """
     __tracebackhide__ = True
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
 
@@ -129,13 +136,14 @@ def interleavings(
     replay: str | None = None,
     backend: str = GREENLETS,
     builds: str = ANY,
+    shrink: float = SHRINK_S,
 ) -> Callable[[Callable[P, object]], Callable[P, None]]:
     """Make a test function check its body under many interleavings; the arguments are those of `check`.
 
     The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
     same values.
     """
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink)
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
         @functools.wraps(test)
@@ -205,6 +213,7 @@ def conduct(
             seconds=plan.seconds,
             backend=plan.backend,
             builds=plan.builds,
+            shrink=plan.shrink,
         )
     except LeftTheTest as left:
         raise left.original from None

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from verify import program as programs
 from verify import registry, report
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
-from verify.config import Config, find
+from verify.config import SHRINK_S, Config, find
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.granularity import MODES
 from verify.parallel import command as parallel
@@ -115,12 +116,26 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"run the first N schedules (default {RUN_TWICE}) twice and name the first operation that differs",
     )
+    _shrinking(parser)
     _backend(parser)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parallel.add_options(parser)
+
+
+def _shrinking(parser: argparse.ArgumentParser) -> None:
+    shrink = parser.add_mutually_exclusive_group()
+    shrink.add_argument(
+        "--shrink",
+        type=seconds,
+        metavar="SECONDS",
+        help=f"how long to shrink and explain what was found (default {SHRINK_S:g}, all finds together)",
+    )
+    shrink.add_argument(
+        "--no-shrink", action="store_true", help="show the schedules as they were found"
+    )
 
 
 def _replay_parser(parser: argparse.ArgumentParser) -> None:
@@ -205,6 +220,7 @@ def run_explore(args: argparse.Namespace) -> int:
                 on_hang=_give_up,
                 check_determinism=args.check_determinism,
                 builds=args.builds,
+                shrink=args.shrink,
             )
         if progress is not None:
             print(end="\r\x1b[K", file=sys.stderr)
@@ -256,6 +272,10 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     args.backend = args.backend or defaults.backend or GREENLETS
     args.builds = args.builds or defaults.builds or ANY
     args.package = args.package or list(defaults.packages)
+    if args.shrink is None:
+        args.shrink = SHRINK_S if defaults.shrink is None else defaults.shrink
+    if args.no_shrink:
+        args.shrink = 0.0
     args.output = args.output or defaults.output or store.DIRECTORY
 
 
@@ -324,6 +344,8 @@ def _group_json(group: Group, file: str) -> dict[str, object]:
         "held": group.held,
         "granularity": group.granularity,
         "build": group.build,
+        "shrunk": asdict(group.shrunk) if group.shrunk is not None else None,
+        "explanation": asdict(group.explanation) if group.explanation is not None else None,
     }
 
 

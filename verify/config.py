@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FILE = "pyproject.toml"
 MOST_BYTES = 1 << 22
+SHRINK_S = 2.0
+"""Seconds in which what a check finds is shrunk and explained, unless something else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Config:
     backend: str | None = None
     builds: str | None = None
     strategies: tuple[str, ...] = ()
+    shrink: float | None = None
 
 
 def _executions(value: object) -> int | None:
@@ -48,6 +51,10 @@ def _executions(value: object) -> int | None:
 
 def _seconds(value: object) -> float | None:
     return float(value) if type(value) in {int, float} and 0 < value < 1e9 else None  # type: ignore[operator, arg-type] # just asked
+
+
+def _shrink(value: object) -> float | None:
+    return 0.0 if type(value) in {int, float} and value == 0 else _seconds(value)
 
 
 def _strategy(value: object) -> str | None:
@@ -112,6 +119,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "packages": (_packages, 'a list of package names, like ["bank"]'),
     "backend": (_backend, "one of " + ", ".join(f'"{name}"' for name in BACKENDS)),
     "builds": (_builds, "one of " + ", ".join(f'"{name}"' for name in CHOICES)),
+    "shrink": (_shrink, "a number of seconds, 0 for not at all"),
     "output": (_output, 'a directory, like "stage3-out"'),
 }
 

@@ -18,6 +18,7 @@ from verify import _real
 from verify.abc import UNFINISHED, ScheduleMismatchError, is_complete, name_of, restart, tell
 from verify.builds import ANY, RUNNING, is_for_another, judge
 from verify.determinism import Log, second_run
+from verify.explain.finds import simplify_all
 from verify.record import Origin, Recorder, trace_of
 from verify.runtime.carriers import GREENLETS, THREADS
 from verify.session import Outcome, Session
@@ -27,6 +28,7 @@ from verify.watchdog import Blocked, print_hang
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from traces.explanation import Explanation, Shrunk
     from traces.schema import Trace
     from verify.abc import Detector, ExecutionView, Finding, TaskView
     from verify.program import Program
@@ -54,7 +56,8 @@ class Group:
     `first` is the number of the execution that found it (from 1) and `first_s` the seconds since
     the start; `wrong` says why its replay is not to be trusted, if so; `held` says whether its
     schedule fails on OS threads too ("" where nothing was run again). `granularity` is part of what
-    `choices` mean; `build` says which builds of Python can show it.
+    `choices` mean; `build` says which builds of Python can show it; `shrunk` what became of the schedule
+    found, `explanation` which orders make it fail, where that was asked for.
     """
 
     finding: Finding
@@ -68,6 +71,8 @@ class Group:
     held: str = ""
     granularity: str = "sync"
     build: str = ""
+    shrunk: Shrunk | None = None
+    explanation: Explanation | None = None
 
     @property
     def doubt(self) -> str:
@@ -158,6 +163,7 @@ def explore(
     builds: str = ANY,
     confirming: bool = True,
     opened: Session | None = None,
+    shrink: float = 0.0,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
@@ -166,7 +172,8 @@ def explore(
     `check_determinism` schedules are run twice; the search stops where two runs differ. With `builds`
     "running" a failure that this build of Python cannot show is a warning, not a find. Without `confirming` the
     first schedules of the groups are left to `settle`. `opened` is a session that is open already, for this program and
-    backend, and learns: it is used in place of a new one.
+    backend, and learns: it is used in place of a new one. `shrink` are the seconds in which all finds together are
+    shrunk and explained (`verify.explain`), 0 for not at all.
     """
     state = Exploration(program, strategy.name, strategy.seed, backend=backend)
     watching = program.detectors()
@@ -201,14 +208,30 @@ def explore(
         state.seconds = _real.perf_counter() - start
         state.granularity = session.watch.granularity.text
         if confirming:
-            settle(session, state, strategy, builds)
+            settle(session, state, strategy, builds, shrink=shrink)
     state.worth = strategy.worth(state.executions)
     return state
 
 
-def settle(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> None:
-    """Confirm each group once, and make those of other builds warnings where only the running one counts."""
+def settle(
+    session: Session,
+    state: Exploration,
+    strategy: NamedStrategy,
+    builds: str,
+    *,
+    shrink: float = 0.0,
+) -> None:
+    """Confirm each group once, and make those of other builds warnings where only the running one counts.
+
+    All groups together are shrunk and explained for `shrink` seconds.
+    """
     _confirm_all(session, state, strategy)
+    simplify_all(
+        session,
+        list(state.groups.values()),
+        shrink,
+        lambda group: _record_here(session, group, strategy),
+    )
     if builds == RUNNING:
         state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}

@@ -82,9 +82,10 @@ def plan_of(item: pytest.Function) -> Plan:
     backend = mark.backend or file.backend or GREENLETS
     granularity = mark.granularity or file.granularity
     builds = mark.builds or file.builds or ANY
-    return Plan(
-        executions, seconds, strategy, seeds[0] if seeds else 0, backend, granularity, builds
-    )
+    shrinks = [item.config.getoption("interleavings_shrink"), mark.shrink, file.shrink]
+    shrink = next((value for value in shrinks if value is not None), files.SHRINK_S)
+    first = seeds[0] if seeds else 0
+    return Plan(executions, seconds, strategy, first, backend, granularity, builds, shrink)
 
 
 def program_of(item: pytest.Function) -> Program:

@@ -31,7 +31,7 @@ MARKER = "interleavings"
 SECTION = "stage3 schedule"
 DESCRIPTION = (
     f"{MARKER}(executions=1000, seconds=None, strategy='portfolio', seed=0, granularity='auto', packages=(), "
-    "backend='greenlets', builds='any'): "
+    "backend='greenlets', builds='any', shrink=2): "
     "check the test under many thread interleavings (stage3)"
 )
 FILE = "pyproject.toml"
@@ -60,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--interleavings-seed", type=int, metavar="SEED", help="seed of the search (default 0)"
     )
     group.addoption(
+        "--interleavings-shrink",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to shrink and explain what a test shows (default 2; 0: not at all)",
+    )
+    group.addoption(
         "--replay",
         metavar="TOKEN",
         help="run the one schedule that a failure printed (s3:1:..., or its trace file) on the test named",
@@ -75,6 +81,16 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:12]) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -103,7 +103,7 @@ class Recorder(Detector):
             state=_state(execution, task),
             waits_for=_waits_text(task, waits),
             held=held,
-            stack=_stack(execution, task),
+            stack=stack_of(execution, task),
         )
 
 
@@ -131,7 +131,8 @@ def _waits_text(task: Task, waits: tuple[object, Task | None] | None) -> str:
     return f"{text}, held by {owner.title}"
 
 
-def _stack(execution: Execution, task: Task) -> tuple[schema.Frame, ...]:
+def stack_of(execution: Execution, task: Task) -> tuple[schema.Frame, ...]:
+    """Return where a task stands, or where its exception came from; the most recent call last."""
     if task.exception is not None and task.exception.__traceback__ is not None:
         return tuple(
             schema.Frame(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.traces.values import deadlock, traces
+from tests.traces.values import deadlock, explained, traces
 from traces.schema import FORMAT, VERSION, TraceError, from_json, to_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from traces.schema import Trace
 
 RECORD_AGAIN = "the file was not written by stage3 or has been edited: record the trace again"
-WHOLE = json.loads(to_json(deadlock()))
+WHOLE = json.loads(to_json(explained()))
 
 
 def refusal(change: Callable[[dict[str, Any]], object]) -> TraceError:
@@ -50,6 +50,24 @@ def usable_or_refused(text: str) -> bool:
     except TraceError as error:
         return all((error.culprit, error.problem, error.remedy))
     return trace == from_json(to_json(trace))
+
+
+def test_files_without_explanations() -> None:
+    """A file written before traces were shrunk and explained is read as one that nobody explained."""
+    value = copy.deepcopy(WHOLE)
+    del value["shrunk"], value["explanation"]
+
+    assert deadlock() == from_json(json.dumps(value))
+
+
+def test_critical_pair_elsewhere() -> None:
+    """A critical pair that is none of the orders is refused."""
+    error = refusal(put("explanation", "critical", value=2))
+
+    assert ("explanation.critical", "2 is not a place among 2 orders") == (
+        error.culprit,
+        error.problem,
+    )
 
 
 @settings(max_examples=25)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from tests.traces.values import deadlock, step, traces
+from tests.traces.values import deadlock, explained, step, traces
+from traces.explanation import Event, Order, chains
 from traces.schema import Schedule, Trace, TraceError
 from traces.text import MOST_SHOWN, plain, replay_line, show
 from traces.token import decode, from_trace
@@ -173,3 +174,73 @@ def test_any_trace(trace: Trace) -> None:
     """Any valid trace can be shown, and never moves the cursor."""
     text = show(trace, width=80)
     assert "".join(text.split("\n")).isprintable()
+
+
+WHY = """\
+Why it fails
+  when these operations take effect in this order (@ is the step below):
+    t1: acquire a @2  <  t2: acquire a (stands before it)
+    t2: acquire b @3  <  t1: acquire b (stands before it)
+  48 of 48 sampled schedules that meet all of them fail in this way; 2 more did not come to meet them
+  each is necessary: with it reversed, none of 20 sampled schedules fails in this way
+  shrunk from 4 preemptions in 11 steps to 1 preemption in 6 steps (73 executions); no schedule with fewer preemptions
+  fails in this way
+  as it was found: s3:1:AAAA
+"""
+PAIR = """\
+Critical pair: the order that is decided last
+  first t1: acquire a @2 at accounts.py:8 transfer
+    accounts.py:9 in transfer
+      with second:
+  then t2: acquire a (stands before it) at accounts.py:9 transfer
+    accounts.py:9 in transfer
+      with second:
+"""
+
+
+def test_why() -> None:
+    """An explanation is said with its orders and what was sampled, its critical pair with both stacks."""
+    text = show(explained())
+
+    assert WHY in text
+    assert PAIR in text
+    assert PAIR not in show(explained(), stacks=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"orders": ()}, "  in any order: 48 of 48 sampled schedules fail in this way"),
+        ({"reduced": False}, "  the budget ended before leaving out each of them was tried"),
+    ],
+)
+def test_why_with_less(change: dict[str, object], line: str) -> None:
+    """What is not known is not said, and what holds in any order is."""
+    trace = explained()
+    assert trace.explanation is not None
+    less = replace(trace.explanation, critical=None, **change)  # type: ignore[arg-type] # as parametrised
+
+    assert line in show(replace(trace, explanation=less)).splitlines()
+
+
+def test_doubtful_orders() -> None:
+    """Where a reversal fails, too, or could not be sampled, each order is said with its own numbers."""
+    trace = explained()
+    assert trace.explanation is not None
+    first, second = trace.explanation.orders
+    orders = (replace(first, failing=3), replace(second, reversed=0))
+    text = show(replace(trace, explanation=replace(trace.explanation, orders=orders)), width=200)
+
+    assert "3 of 20 sampled schedules fail in this way" in text
+    assert (
+        "acquire b (stands before it): no sampled schedule could meet that and the other orders"
+        in text
+    )
+
+
+def test_chains() -> None:
+    """Orders that follow on each other are strung together."""
+    one, two, three = (Event(f"main/{n}", "write", "x", 0, n, "") for n in (1, 2, 3))
+    found = [Order(two, three, 1, 0), Order(one, two, 1, 0), Order(one, three, 1, 0)]
+
+    assert [[one, two, three], [one, three]] == chains(found)

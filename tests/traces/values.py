@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
+from traces.explanation import Event, Explanation, Order, Shrunk
 from traces.schema import (
     Failure,
     Frame,
@@ -75,6 +78,22 @@ def deadlock() -> Trace:
     )
 
 
+def explained() -> Trace:
+    """Return that trace with what shrinking made of it, and why it fails."""
+    first, second = "main:Lock#1", "main:Lock#2"
+    stack = (Frame("accounts.py", 9, "transfer", "    with second:"),)
+    taken = Event("main/1", "acquire", first, 0, 2, "accounts.py:8 transfer", stack)
+    wanted = Event("main/2", "acquire", first, 0, None, "accounts.py:9 transfer", stack)
+    others = Event("main/2", "acquire", second, 0, 3, "accounts.py:8 transfer")
+    own = Event("main/1", "acquire", second, 0, None, "accounts.py:9 transfer")
+    orders = (Order(taken, wanted, 20, 0), Order(others, own, 20, 0))
+    return replace(
+        deadlock(),
+        shrunk=Shrunk("s3:1:AAAA", 4, 11, 1, 73, fewest=True),
+        explanation=Explanation(orders, 48, 48, 2, 0, reduced=True),
+    )
+
+
 numbers = st.integers(0, MOST_NUMBER)
 texts = st.text(max_size=8)
 lists_of_text = st.lists(texts, max_size=3).map(tuple)
@@ -120,6 +139,29 @@ def _numbered(drawn: list[Step]) -> tuple[Step, ...]:
     )
 
 
+shrunk = st.builds(Shrunk, texts, numbers, numbers, numbers, numbers, st.booleans())
+events = st.builds(
+    Event,
+    texts,
+    texts,
+    texts,
+    numbers,
+    st.none() | numbers,
+    texts,
+    st.lists(frames, max_size=2).map(tuple),
+)
+orders = st.lists(st.builds(Order, events, events, numbers, numbers), max_size=3).map(tuple)
+
+
+@st.composite
+def explanations(draw: st.DrawFn) -> Explanation:
+    """Draw an explanation whose critical pair is one of its orders."""
+    drawn = draw(orders)
+    critical = draw(st.none() | st.integers(0, len(drawn) - 1)) if drawn else None
+    counts = draw(st.tuples(numbers, numbers, numbers))
+    return Explanation(drawn, *counts, critical, draw(st.booleans()))
+
+
 traces = st.builds(
     Trace,
     program=programs,
@@ -130,6 +172,8 @@ traces = st.builds(
     strategy=texts,
     seed=numbers,
     titles=mappings,
+    shrunk=st.none() | shrunk,
+    explanation=st.none() | explanations(),
 )
 
 

@@ -131,7 +131,13 @@ def test_section_of_the_failure(suite: Suite) -> None:
 
 def test_body_runs_once_per_execution(suite: Suite) -> None:
     """Fixtures run once, the body once per execution; tests without the marker run as ever."""
-    result = suite.run("test_bank.py", "-s", "-k", "crossing or sound or plain or counts")
+    result = suite.run(
+        "test_bank.py",
+        "-s",
+        "-k",
+        "crossing or sound or plain or counts",
+        "--interleavings-shrink=0",
+    )
 
     result.assert_outcomes(failed=1, passed=3, deselected=2)
     # 40 executions, and the first failing one again for the record.
@@ -289,6 +295,7 @@ def test_marker_says_what_it_takes() -> None:
     assert {
         "executions": DEFAULT_EXECUTIONS, "seconds": None, "strategy": registry.DEFAULT, "seed": 0,
         "granularity": "auto", "packages": (), "backend": GREENLETS, "builds": ANY,
+            "shrink": config.SHRINK_S,
     } == said  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def explored(
                 cluster=args.dask or "",
                 progress=progress,
                 on_hang=on_hang,
+                shrink=args.shrink,
             )
         except KeyboardInterrupt:
             if journal is not None:

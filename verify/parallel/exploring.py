@@ -39,11 +39,13 @@ def explore(
     progress: Progress | None = None,
     on_hang: Callable[[str], None] = print_hang,
     heartbeat_s: float = HEARTBEAT_S,
+    shrink: float = 0.0,
 ) -> Exploration:
     """Run `search`, which is one of `program` as it is loaded here, and return what it came to.
 
     `workers` processes share it, or the workers of the Dask scheduler at address `cluster`. After `seconds` no
     further batch is begun. With a `journal` opened for this search, batches that it remembers are not run again.
+    What was found is shrunk and explained for `shrink` seconds.
     Raises what `conducting.conduct` raises.
     """
     began = told = _real.perf_counter()
@@ -70,18 +72,25 @@ def explore(
             heartbeat_s=heartbeat_s,
         )
     state = merged(program, batches, _real.perf_counter() - began)
-    confirm(state, search, on_hang=on_hang)
+    confirm(state, search, on_hang=on_hang, shrink=shrink)
     return state
 
 
 def confirm(
-    state: Exploration, search: Search, *, on_hang: Callable[[str], None] = print_hang
+    state: Exploration,
+    search: Search,
+    *,
+    on_hang: Callable[[str], None] = print_hang,
+    shrink: float = 0.0,
 ) -> None:
-    """Run the first schedule of each group again in this process, as an undivided search does at its end."""
+    """Run the first schedule of each group again in this process, as an undivided search does at its end.
+
+    All groups together are shrunk and explained for `shrink` seconds.
+    """
     if not state.groups:
         return
     with Session(state.program, search.backend, on_hang=on_hang, learn=True) as session:
-        settle(session, state, search.strategy_of(search.seed), search.builds)
+        settle(session, state, search.strategy_of(search.seed), search.builds, shrink=shrink)
 
 
 def spent(batches: Batches) -> float:
