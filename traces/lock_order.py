@@ -120,13 +120,17 @@ class EdgeKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge with its evidence: which threads, and one place where `before` was taken and one where `after` was."""
+    """An edge with its evidence: which threads, and one place where `before` was taken and one where `after` was.
+
+    `sources` are the programs in which it was seen: `target@digest` under control, a command or a session otherwise.
+    """
 
     key: EdgeKey
     threads: tuple[str, ...]
     held_at: str
     taken_at: str
     count: int
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ class Notified:
 class Outcome:
     """What the directed search for the cycle with `fingerprint` on `target` came to, in `runs` executions.
 
-    `scope` is a digest of the edges that an exclusion spoke of, "" for the others: with more edges it says nothing.
+    `scope` is the source that an exclusion speaks of, "" for the others: of edges seen elsewhere it says nothing.
     """
 
     fingerprint: str
@@ -352,6 +356,7 @@ def _edge(value: object, where: str) -> Edge:
         held_at=fields.text("held_at"),
         taken_at=fields.text("taken_at"),
         count=fields.whole("count"),
+        sources=fields.rows("sources", as_text, MOST_NAMES),
     )
 
 

@@ -43,7 +43,7 @@ class Collecting:
         """Begin, before the first test is imported."""
         if not self.collects:
             return
-        live.begin()
+        live.begin("a pytest session")
         if recorder.path is None:
             self.own = Path(tempfile.mkdtemp(prefix="stage3-flight-"))
             install.start(self.own)

@@ -44,7 +44,14 @@ keys = st.builds(
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     edges = {
-        key: Edge(key, tuple(draw(st.lists(text, max_size=3))), draw(text), draw(text), draw(count))
+        key: Edge(
+            key,
+            tuple(draw(st.lists(text, max_size=3))),
+            draw(text),
+            draw(text),
+            draw(count),
+            (draw(text),),
+        )
         for key in draw(st.lists(keys, max_size=5, unique=True))
     }
     cycles: dict[tuple[EdgeKey, ...], Cycle] = {}

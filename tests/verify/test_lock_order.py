@@ -278,5 +278,10 @@ def test_an_exclusion_ends_with_new_evidence(
     graph = store.load(into)
     (found,) = findings(graph)
 
+    other = graph_of(lambda: cases.in_flags())
+
     assert Standing.EXCLUDED is found.standing
-    assert Standing.POTENTIAL is findings(merged([graph, graph]))[0].standing
+    assert Standing.EXCLUDED is findings(merged([graph, graph]))[0].standing
+    assert Standing.POTENTIAL is findings(merged([graph, other]))[0].standing
+    assert 0 == run(str(into), "--into", str(into), output=tmp_path)
+    assert graph == store.load(into)

@@ -155,6 +155,10 @@ class Thrifty(DFS):
         self.forced_out = 0
         return super().new_execution()
 
+    def descends(self) -> bool:
+        """Never: every execution is one of the tree's."""
+        return False
+
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Take the next alternative among those not held back."""
         order, free = alternatives(enabled, current, self.given_way)

@@ -48,6 +48,11 @@ class Collected:
     asleep: dict[tuple[str, str], Group] = field(default_factory=dict)
     stopped: str = ""
 
+    @property
+    def source(self) -> str:
+        """What the graph's edges say of where they come from: the target, and the digest of its text."""
+        return f"{self.program.target}@{self.program.digest}"
+
 
 class _Ends:
     """Looks, while the stacks of a failed execution still stand, who waits for a notification holding what."""
@@ -86,7 +91,7 @@ def collect(
                 state.stopped = why_not(outcome.abort)
                 break
             state.executions += 1
-            graphs.append(listener.finish())
+            graphs.append(listener.finish(state.source))
             if outcome.finding is not None:
                 state.failures[f"{outcome.finding.cause}: {outcome.finding.message}"] += 1
                 _keep(state, outcome, outcome.finding, ends.asleep)

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,7 +39,7 @@ from verify.lock_order.findings import (
     accepted_in,
     exit_code,
     findings,
-    scope_of,
+    made_by,
     silent,
 )
 from verify.lock_order.merge import merged, with_outcome
@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "lock-order",
         help="which locks are taken while which are held, and which cycles can become a deadlock",
         description="Explores targets, merges files, and judges every cycle: a schedule that ends in it, or why it "
-        "is none. Files come from --into, from `stage3 watch --lock-order` and from `pytest --lock-order`.",
+        "is none. Files come from --into, from `stage3 watch --lock-order` and `pytest --stage3-lock-order`.",
         epilog="Exit codes: 1 a cycle confirmed or a declared order broken, 4 a cycle neither confirmed nor excluded, "
         "0 none that counts, 2 bad input.",
     )
@@ -110,9 +110,10 @@ def _day(text: str) -> date:
 
 @dataclass
 class _Work:
-    """What a command has gathered: the graph, the targets, and what else it has to say."""
+    """What a command has gathered; `new` is what of the graph is not in the file of `--into`."""
 
     graph: Graph = field(default_factory=Graph)
+    new: Graph = field(default_factory=Graph)
     programs: list[Program] = field(default_factory=list)
     collected: list[Collected] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -127,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
         _steer(args, work, order)
         _monitors(args, work)
         if args.into is not None:
-            work.graph = store.merge_into(args.into, work.graph)
+            new = replace(work.new, outcomes=work.graph.outcomes)
+            work.graph = store.merge_into(args.into, new)
         found = accepted_in(findings(work.graph, order), accepted, datetime.now(tz=UTC).date())
         _write(args, work.graph, found, accepted)
     except (UsageError, InputError) as error:
@@ -154,7 +156,9 @@ def _gathered(args: argparse.Namespace) -> _Work:
     targets: list[str] = []
     for what in args.what:
         (targets if ":" in what and not Path(what).exists() else files).append(what)
-    graphs = [store.load(Path(file)) for file in files]
+    known = [Path(file) for file in files if args.into is not None and _same(file, args.into)]
+    old = [store.load(path) for path in known]
+    graphs = [store.load(Path(file)) for file in files if Path(file) not in known]
     packages = args.package or find(Path.cwd()).packages
     work = _Work()
     for target in targets:
@@ -174,8 +178,13 @@ def _gathered(args: argparse.Namespace) -> _Work:
             f"{program.target}: {times} of {done.executions} executions ended in {what}"
             for what, times in done.failures.most_common(5)
         ]
-    work.graph = merged(graphs)
+    work.new = merged(graphs)
+    work.graph = merged([*old, work.new])
     return work
+
+
+def _same(file: str, into: Path) -> bool:
+    return Path(file).absolute() == into.absolute()
 
 
 def _steer(args: argparse.Namespace, work: _Work, order: Order) -> None:
@@ -248,8 +257,7 @@ def _exclude(args: argparse.Namespace, work: _Work, order: Order) -> None:
             each
             for each in left
             if each.fingerprint in mine
-            and scope_of(done.graph, mine[each.fingerprint])
-            == scope_of(work.graph, mine[each.fingerprint])
+            and made_by(work.graph, mine[each.fingerprint]) == {done.source}
         ]
         if not alone:
             continue
@@ -259,7 +267,7 @@ def _exclude(args: argparse.Namespace, work: _Work, order: Order) -> None:
         for each in alone if proof else []:
             outcome = Outcome(
                 each.fingerprint, Status.EXCLUDED, 0, done.program.target, "", proof,
-                scope_of(work.graph, mine[each.fingerprint]),
+                done.source,
             )  # fmt: skip
             work.graph = with_outcome(work.graph, outcome)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from traces.lock_order import POTENTIAL, Link, Mode, Status, fingerprint
@@ -25,12 +24,22 @@ if TYPE_CHECKING:
     from traces.lock_order import Cycle, Graph, LockClass, Outcome
 
 __all__ = [
-    "BROKEN", "Found", "Order", "Standing", "accepted_in", "exit_code", "findings", "nestings", "scope_of", "silent",
+    "BROKEN",
+    "Found",
+    "Order",
+    "Standing",
+    "accepted_in",
+    "exit_code",
+    "findings",
+    "made_by",
+    "nestings",
+    "silent",
 ]  # fmt: skip
 
 CYCLE, KEYS, DECLARED_ORDER, MONITOR = (
     "lock-order cycle", "keys out of order", "declared order broken", "nested monitor",
 )  # fmt: skip
+UNKNOWN: Final = "unknown"
 BROKEN: Final = frozenset({KEYS, DECLARED_ORDER})
 
 
@@ -123,8 +132,8 @@ def _cycles(graph: Graph, called: Mapping[str, str]) -> Iterable[Found]:
             best[name] = cycle
     for name, cycle in best.items():
         outcome = graph.outcomes.get(name)
-        if outcome is not None and outcome.scope not in {"", scope_of(graph, cycle.classes)}:
-            outcome = None  # it excluded what was known then
+        if outcome is not None and _is_stale(graph, cycle, outcome):
+            outcome = None
         standing = Standing.POTENTIAL if outcome is None else Standing(outcome.status.value)
         names = tuple(called[key] for key in cycle.classes)
         yield Found(
@@ -132,14 +141,20 @@ def _cycles(graph: Graph, called: Mapping[str, str]) -> Iterable[Found]:
         )
 
 
-def scope_of(graph: Graph, classes: Sequence[str]) -> str:
-    """Return a digest of the edges that a circle of classes can be made of, and of how often each was seen."""
-    hasher = blake2b(digest_size=8)
+def _is_stale(graph: Graph, cycle: Cycle, outcome: Outcome) -> bool:
+    """Say whether edges were seen elsewhere, or in another text of the program, than an exclusion speaks of."""
+    return outcome.status is Status.EXCLUDED and made_by(graph, cycle.classes) != {outcome.scope}
+
+
+def made_by(graph: Graph, classes: Sequence[str]) -> frozenset[str]:
+    """Return the programs in which edges were seen that a circle of classes can be made of."""
     arcs = set(zip(classes, (*classes[1:], classes[0]), strict=True))
-    for key in sorted(graph.edges):
-        if (key.before, key.after) in arcs:
-            hasher.update(repr((tuple(key), graph.edges[key].count)).encode())
-    return hasher.hexdigest()
+    return frozenset(
+        source
+        for key, edge in graph.edges.items()
+        if (key.before, key.after) in arcs
+        for source in (edge.sources or (UNKNOWN,))
+    )
 
 
 def _said(cycle: Cycle, outcome: Outcome | None) -> str:

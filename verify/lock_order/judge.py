@@ -80,8 +80,9 @@ class Part(NamedTuple):
 
 
 class _Judge:
-    def __init__(self, run: Run, names: Names) -> None:
+    def __init__(self, run: Run, names: Names, source: str) -> None:
         self.run = run
+        self.sources = (source,) if source else ()
         self.names = names
         self.known: dict[Key, LockClass] = {}
         self.edges: dict[EdgeKey, Edge] = {}
@@ -117,7 +118,10 @@ class _Judge:
 
     def _classes(self) -> dict[str, LockClass]:
         locks: dict[str, set[Key]] = {}
-        for key in {*self.known, *(key for trail in self.run.trails for key in trail.seen)}:
+        keys = set(self.known)
+        for trail in self.run.trails:
+            keys |= trail.seen.copy()  # in one go: on real threads its owner may still add to it
+        for key in keys:
             locks.setdefault(self._class(key).id, set()).add(key)
         handed = {self._class(key).id for key in self.run.handed}
         return {
@@ -140,7 +144,12 @@ class _Judge:
             if known is None:
                 site = self.names.site
                 self.edges[key] = Edge(
-                    key, (dependency.trail.title,), site(hold.site), site(dependency.site), 1
+                    key,
+                    (dependency.trail.title,),
+                    site(hold.site),
+                    site(dependency.site),
+                    1,
+                    self.sources,
                 )
             else:
                 threads = tuple(dict.fromkeys((*known.threads, dependency.trail.title)))[:16]
@@ -354,6 +363,6 @@ def link_of(edge: Edge) -> Link:
     )
 
 
-def judge(run: Run, names: Names) -> Graph:
-    """Return the graph of one run, with its cycles judged."""
-    return _Judge(run, names).graph()
+def judge(run: Run, names: Names, source: str = "") -> Graph:
+    """Return the graph of one run of the program `source`, with its cycles judged."""
+    return _Judge(run, names, source).graph()

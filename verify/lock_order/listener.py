@@ -76,11 +76,11 @@ class LockOrderGraph(Detector):
         del execution
         self._clear()
 
-    def finish(self) -> Graph:
-        """Return the graph of the execution that ended."""
+    def finish(self, source: str = "") -> Graph:
+        """Return the graph of the execution that ended, of the program `source`."""
         for index in list(self.pending):
             self._settle(index)
-        return judge(self.run, self)
+        return judge(self.run, self, source)
 
     # --- what the judge asks
 

@@ -43,6 +43,7 @@ _getframe = sys._getframe  # noqa: SLF001 - who calls is what is recorded
 _FOLDED: Final = frozenset(
     {threading.__file__, __file__, conditions.__file__, composed.__file__, threads.__file__}
 )
+REAL: Final = "real threads"
 MOST_TRAILS: Final = 1024
 """Threads of one run, above which those that ended and left nothing are forgotten."""
 
@@ -69,6 +70,7 @@ class _State:
 
     def __init__(self) -> None:
         self.on = False
+        self.source = ""
         self.undo: list[tuple[object, str, object]] = []
         self.run = Run()
         self.graph = Graph()
@@ -96,11 +98,12 @@ def collecting() -> bool:
     return _state.on
 
 
-def begin() -> None:
-    """Collect from now on; call it before the recording starts, or locks that exist already have no class."""
+def begin(source: str = "") -> None:
+    """Collect from now on, for a program `source`; locks made before this, or found before it, have no class."""
     if _state.on:
         raise RuntimeError("lock orders are collected in this process already; call end() first")
     _state.on = True
+    _state.source = source or REAL
     _state.run, _state.graph = Run(), Graph()
     for trail in list(_state.trails.values()):
         trail.split()
@@ -126,7 +129,7 @@ def end_run() -> Graph:
         past.trails.append(trail.split())
         if isinstance(trail, _Mine) and not trail.me.ended:
             _renew(trail, _state.run)
-    graph = judge(past, _NAMES)
+    graph = judge(past, _NAMES, _state.source)
     _state.graph = merged([_state.graph, graph])
     return graph
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["across", "merged", "with_outcome"]
 
 MOST_WAYS: Final = 256
+OTHERS: Final = "others"
+"""Stands for the sources for which there is no room."""
 FULL: Final = "more {} than a file holds: some are missing"
 LEFT_OUT: Final = "more circles of classes than can be looked at: some are missing"
 
@@ -105,7 +107,10 @@ def _class(one: LockClass, other: LockClass) -> LockClass:
 
 def _edge(one: Edge, other: Edge) -> Edge:
     threads = tuple(dict.fromkeys((*one.threads, *other.threads)))[:MOST_NAMES]
-    return replace(one, threads=threads, count=one.count + other.count)
+    sources = tuple(dict.fromkeys((*one.sources, *other.sources)))
+    if len(sources) > MOST_NAMES:
+        sources = (*sources[: MOST_NAMES - 1], OTHERS)
+    return replace(one, threads=threads, count=one.count + other.count, sources=sources)
 
 
 def _cycle(one: Cycle, other: Cycle) -> Cycle:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traces.errors import InputError
 from verify.lock_order import live, store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from verify.observe.composed import Method
 
 __all__ = ["save_at_end", "start"]
@@ -24,7 +23,7 @@ __all__ = ["save_at_end", "start"]
 
 def start() -> None:
     """Begin to collect."""
-    live.begin()
+    live.begin(Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "")
 
 
 def save_at_end(path: Path) -> None:

@@ -11,6 +11,10 @@ over. It costs one where
 - a task has given way (sleep, failed try, time-out) and another than the next in turn goes on. In turn is free,
   so a loop that polls lets everybody else run and ends where a fair schedule ends it.
 
+How large the tree is, it estimates on the way: once `ESTIMATED_FROM` executions are made, every `PROBE_EVERY`-th
+execution is not the next one but a random descent (`verify.strategies.descent`), which costs that share of the speed,
+and may find something itself. An execution that a descent made is made again in its turn.
+
 Deviations, admitted: the frontier keeps, for each execution of the bound before, its choices and how
 many alternatives each had, from which the next bound is made on the way (six bytes a choice, and up to
 `MOST_FRONTIER` in all: alternatives of executions beyond it are left out, and the search then never says that it is
@@ -25,12 +29,14 @@ from array import array
 from typing import TYPE_CHECKING
 
 from verify.abc import ScheduleMismatchError
+from verify.strategies.descent import Descent
 from verify.strategies.yields import alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from verify.abc import T
+    from verify.estimates import Estimate
 
     # An execution: choice, free alternatives and all alternatives at each step; where its own part
     # begins.
@@ -41,6 +47,8 @@ MOST_FRONTIER = 1 << 28
 """Bytes that the frontier may take; the one that is being walked may be as large again."""
 ITEM_BYTES = 400
 """What an execution takes in the frontier besides its choices: a tuple and the heads of three arrays."""
+ESTIMATED_FROM = 250
+PROBE_EVERY = 16
 VALUES = "values the program draws"
 BEYOND = "what lies beyond the step bound"
 NO_ROOM = "alternatives that the frontier had no room for"
@@ -82,10 +90,25 @@ class DFS:
         )  # the last bound whose alternatives are all in the frontier, once one had no room
         self.prefixes: Iterator[tuple[Item, int, int]] = iter(())
         self.given_way: dict[int, int] = {}
+        self.descent = Descent(self.seed)
+        self.descending = False
+        self.learning = False
+        self.cost = 0
+        self.count = 0
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How many executions remain, as far as can be said; None before there is something to go by."""
+        whole = self.descent.estimate()
+        return whole.less(sum(self.finished)) if whole is not None and not self.done else None
 
     def ended(self, choices: Sequence[int], *, news: bool, cut: bool) -> None:
         """Note whether the execution went its way to the end, as every claim of completeness needs."""
         del choices, news
+        if self.descending or self.learning:
+            self.descent.end(counted=self.descending)
+        if self.descending:
+            return
         if cut or len(self.path) < len(self.forced):
             self.left_out[BEYOND] = None
 
@@ -95,6 +118,15 @@ class DFS:
         """Move on to the next execution; False when all within the bound have been run."""
         if self.done:
             return False
+        self.given_way = {}
+        self.count += 1
+        self.learning = self.count <= ESTIMATED_FROM or self.count % PROBE_EVERY == 1
+        self.descending = self.descends()
+        if self.learning or self.descending:
+            self.descent.begin()
+        if self.descending:
+            self.cost = 0
+            return True
         if self.started:
             self._settle()
             if not (self._next_free() or self._next_costly() or self._next_bound()):
@@ -102,8 +134,11 @@ class DFS:
                 return False
         self.started = True
         self.path, self.free, self.all = array("H"), array("H"), array("H")
-        self.given_way = {}
         return True
+
+    def descends(self) -> bool:
+        """Say whether the execution that begins is a random descent."""
+        return self.count > ESTIMATED_FROM and self.count % PROBE_EVERY == 0
 
     def _settle(self) -> None:
         """Keep what the execution that ended leaves for the next bound."""
@@ -164,13 +199,27 @@ class DFS:
     def choose(self, enabled: Sequence[T], current: T) -> T:
         """Take the forced choice, else the default."""
         order, free = alternatives(enabled, current, self.given_way)
-        return order[self._take(free, len(order))]
+        if self.descending:
+            return order[self._descend(order, free)]
+        choice = self._take(free, len(order))
+        if self.learning:
+            self.descent.follow(order, choice)
+        return order[choice]
+
+    def _descend(self, order: Sequence[T], free: int) -> int:
+        """Draw an alternative that lies within the bound."""
+        within = self.most is None or self.cost < self.most
+        at = self.descent.pick(order if within else order[:free])
+        self.cost += at >= free
+        return at
 
     def draw(self, bound: int) -> int:
         """Go through all values below a small bound; else take 0, and claim nothing."""
         if bound > MOST_VALUES:
             self.left_out[VALUES] = None
             return 0
+        if self.descending:
+            return self.descent.value(bound)
         return self._take(bound, bound)
 
     def _take(self, free: int, every: int) -> int:
@@ -202,7 +251,8 @@ class DFS:
         )  # fmt: skip
         if self.left_out:
             said = f"{said}; left out: {', '.join(self.left_out)}"
-        return f"depth first, {executions:,} executions: {said} ({counts} preemptions)"
+        left = f"; {self.estimate} remain" if self.estimate is not None else ""
+        return f"depth first, {executions:,} executions: {said} ({counts} preemptions){left}"
 
 
 def _costly(items: Sequence[Item]) -> Iterator[tuple[Item, int, int]]:

@@ -47,7 +47,6 @@ class Member:
         self.novelty = 1.0
         self.bonus = 1.0
         self.runs = 0
-        self.listener = listener_of(strategy)
 
     @property
     def weight(self) -> float:
@@ -78,7 +77,9 @@ class Portfolio:
     def _take(self, member: Member) -> None:
         # Bound here so that a choice costs what it costs the member alone.
         self.member = member
-        self.listener = member.listener
+        self.listener = listener_of(
+            member.strategy
+        )  # which may differ from one execution to the next
         self.choose: Callable[[Sequence[T], T], T] = member.strategy.choose
         self.draw: Callable[[int], int] = member.strategy.draw
 
