@@ -51,7 +51,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     _replay_parser(
         subparsers.add_parser("replay", help="run a recorded schedule again, checking every step")
     )
-    parallel.add_merge(subparsers)
+    _shrinking(parallel.add_merge(subparsers))
 
 
 def _explore_parser(parser: argparse.ArgumentParser) -> None:
@@ -233,9 +233,9 @@ def run_explore(args: argparse.Namespace) -> int:
 def run_merge(args: argparse.Namespace) -> int:
     """Put journals together, report as `run_explore` does, and return the exit code."""
     try:
-        defaults = find(Path.cwd())
-        state = parallel.together(args.journals, on_hang=_give_up)
-        files = _files(state, args.output or defaults.output or store.DIRECTORY)
+        _fill_in_last(args, find(Path.cwd()))
+        state = parallel.together(args.journals, on_hang=_give_up, shrink=args.shrink)
+        files = _files(state, args.output)
     except (UsageError, InputError) as error:
         return refuse("merge", error)
     return _told(state, files, as_json=args.json)
@@ -272,6 +272,11 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     args.backend = args.backend or defaults.backend or GREENLETS
     args.builds = args.builds or defaults.builds or ANY
     args.package = args.package or list(defaults.packages)
+    _fill_in_last(args, defaults)
+
+
+def _fill_in_last(args: argparse.Namespace, defaults: Config) -> None:
+    """Put the defaults of what is done with finds."""
     if args.shrink is None:
         args.shrink = SHRINK_S if defaults.shrink is None else defaults.shrink
     if args.no_shrink:

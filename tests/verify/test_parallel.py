@@ -171,7 +171,7 @@ def wait_for_lines(file: Path, many: int, process: subprocess.Popen[Any]) -> Non
 def test_killed_and_resumed(tmp_path: Path) -> None:
     """A search that is killed on the way and resumed gives what one that was not gives."""
     words = ["explore", "divided_programs:several", "--strategy", "random", "--executions", "900"]
-    words += ["--batch", "30", "--workers", "2", "--output", str(tmp_path)]
+    words += ["--no-shrink", "--batch", "30", "--workers", "2", "--output", str(tmp_path)]
     file = tmp_path / "j"
     command = [sys.executable, "-m", "stress.cli", *words, "--journal", str(file)]
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:

@@ -53,8 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_merge(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `merge` to the commands of `stage3`."""
+def add_merge(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """Add `merge` to the commands of `stage3`; return its parser."""
     parser = subparsers.add_parser(
         "merge", help="put the journals of the shards of one search together"
     )
@@ -63,6 +65,7 @@ def add_merge(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="where traces go")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return parser
 
 
 def workers(text: str) -> int:
@@ -151,11 +154,16 @@ def _going_on(args: argparse.Namespace, search: Search, journal: Journal) -> str
     return search.line(*words)
 
 
-def together(paths: list[Path], *, on_hang: Callable[[str], None]) -> Exploration:
-    """Return what the journals at `paths` come to together; the program is loaded here to confirm their finds."""
+def together(
+    paths: list[Path], *, on_hang: Callable[[str], None], shrink: float = 0.0
+) -> Exploration:
+    """Return what the journals at `paths` come to together; the program is loaded here to confirm their finds.
+
+    What was found is shrunk and explained for `shrink` seconds.
+    """
     batches, missing = journals.gather(paths[:MOST_JOURNALS])
     program = batches.search.program()
     state = merged(program, batches, exploring.spent(batches))
-    exploring.confirm(state, batches.search, on_hang=on_hang)
+    exploring.confirm(state, batches.search, on_hang=on_hang, shrink=shrink)
     state.lost += map(Lost, missing)
     return state
