@@ -110,7 +110,60 @@ def store_after(code: CodeType, offset: int) -> tuple[str, str]:
             return "", name
         else:
             break
+    return _store_of_several(code, offset)
+
+
+def _store_of_several(code: CodeType, offset: int) -> tuple[str, str]:
+    """Return the same for a value among several that one statement stores: `a, b = Lock(), Lock()`.
+
+    `above` counts what lies above the value on the stack; whatever could take the value itself ends the search.
+    """
+    above, owner, built = 0, "", False
+    for instruction in dis.get_instructions(code):
+        name, argument = instruction.opname, instruction.arg
+        if instruction.offset <= offset or name in _NOTHING:
+            continue
+        if built and name != "UNPACK_SEQUENCE":
+            break
+        if name in _STORES:
+            names = (
+                instruction.argval
+                if isinstance(instruction.argval, tuple)
+                else (instruction.argval,)
+            )
+            if above < len(names):
+                return "", str(names[above])
+            above -= len(names)
+        elif name == "STORE_ATTR" and above == 1:
+            return (owner, str(instruction.argval)) if owner else ("", "")
+        elif (moved := _above_after(name, instruction.opcode, argument, above)) >= 0:
+            above = moved
+        else:
+            break
+        built = name == "BUILD_TUPLE"
+        owner = str(instruction.argval) if name in {"LOAD_FAST", "LOAD_DEREF"} else ""
     return "", ""
+
+
+_NOTHING = frozenset({"CACHE", "NOP", "EXTENDED_ARG"})
+_STORES = frozenset({
+    "STORE_FAST", "STORE_GLOBAL", "STORE_NAME", "STORE_DEREF", "STORE_FAST_STORE_FAST",
+})  # fmt: skip
+_MORE = ("LOAD_", "CALL", "PUSH_NULL", "PRECALL", "KW_NAMES", "COPY", "POP_TOP", "STORE_ATTR")
+
+
+def _above_after(name: str, opcode: int, argument: int | None, above: int) -> int:
+    """Return what lies above the value after an instruction, or -1 where it may have been taken."""
+    count = argument or 0
+    if name == "SWAP":
+        return count - 1 if above == 0 else 0 if above == count - 1 else above
+    if name == "BUILD_TUPLE" and above < count:
+        return count - 1 - above  # as UNPACK_SEQUENCE, which has to follow, leaves it
+    if name == "UNPACK_SEQUENCE":
+        return above
+    if not name.startswith(_MORE) or (name in {"LOAD_ATTR", "LOAD_METHOD"} and above == 0):
+        return -1
+    return above + dis.stack_effect(opcode, argument)
 
 
 def _is_between(opname: str, argument: object) -> bool:
