@@ -145,9 +145,18 @@ class _Hashes:
     def _enter(self, key: Key, value: int, *, write: bool) -> None:
         if isinstance(key, tuple):
             thing, lo, hi = whole(key)
-            self.parts.setdefault(thing, []).append((lo, hi, write, value))
+            history = self.parts.setdefault(thing, [])
+            if write:
+                # What is overwritten whole is in this step's past: who depends on it depends on this one, too.
+                history[:] = [each for each in history if not _covers(lo, hi, each[0], each[1])]
+            history.append((lo, hi, write, value))
         elif write:
             self.written[key] = value
             self.read[key] = 0
         else:
             self.read[key] = self.read.get(key, 0) + value
+
+
+def _covers(lo: int, hi: int, low: int, high: int) -> bool:
+    """Say whether the part [lo, hi) of an object contains the part [low, high); `hi` 0 is the whole."""
+    return not hi or (bool(high) and lo <= low and high <= hi)
