@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from verify.abc import UsageError, listener_of
+from verify.abc import ScheduleMismatchError, UsageError, listener_of
 from verify.accesses_watch import Watch
 from verify.patching import patched
 from verify.runtime import greenlets, os_threads
 from verify.runtime.carriers import BACKENDS, GREENLETS, THREADS, quiet_endings
 from verify.runtime.execution import Execution
+from verify.runtime.interrupts import from_outside, remember_handlers
 from verify.seeding import Seeding
 from verify.watchdog import Watchdog, print_hang
 
@@ -36,7 +37,8 @@ COLLECT_EVERY = 64
 class Outcome:
     """What one execution came to. `steps` counts operations, `abort` is an error that is not a finding.
 
-    `granularity` is where its scheduling points lay: part of what `choices` mean.
+    `granularity` is where its scheduling points lay: part of what `choices` mean. `tasks` counts the
+    threads there were.
     """
 
     choices: tuple[int, ...]
@@ -45,6 +47,7 @@ class Outcome:
     notes: tuple[Finding, ...]
     abort: BaseException | None
     granularity: str = "sync"
+    tasks: int = 1
 
 
 class Session:
@@ -76,6 +79,7 @@ class Session:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            remember_handlers()
             stack.enter_context(patched())
             stack.callback(self.watch.close)
             self.watch.open()
@@ -160,8 +164,13 @@ class Session:
             execution.run(body)
         if survey is not None:
             watch.after()
-        if isinstance(execution.abort, KeyboardInterrupt | UsageError):
-            raise execution.abort
+        abort = execution.abort
+        if (
+            abort is not None
+            and from_outside(abort)
+            and not isinstance(abort, ScheduleMismatchError)
+        ):
+            raise abort
         return Outcome(
             tuple(execution.choices),
             execution.steps,
@@ -169,4 +178,5 @@ class Session:
             tuple(execution.notes),
             execution.abort,
             granularity,
+            len(execution.tasks),
         )

@@ -344,3 +344,50 @@ def test_locks_are_what_they_were() -> None:
         }
 
     assert Verdict.NOT_FOUND == run(body).verdict
+
+
+class LateError(BaseException):
+    """What the alarm of a test runner raises."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[], object]]:
+    """Return what sets an alarm of a few milliseconds, whose handler was there before the check."""
+
+    def ring(_number: int, _frame: object) -> None:
+        raise LateError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["main", "another"])
+def test_alarm_ends_the_search(alarm: Callable[[], object], *, thread: bool) -> None:
+    """What a test runner's alarm raises in an endless loop is no find, so the loop is not run again without one."""
+    runs = []
+
+    def spin() -> None:
+        runs.append(1)
+        alarm()
+        exec("while True: pass")  # noqa: S102 - no file of the program's: nothing counts its jumps
+
+    def body() -> None:
+        waiter = threading.Thread(target=spin if thread else int)
+        waiter.start()
+        if not thread:
+            spin()
+        waiter.join()
+
+    with pytest.raises(LateError):
+        explore(of(body), RandomWalk(1), executions=5)
+
+    assert [1] == runs
+
+
+def test_a_signal_of_the_programs_own(alarm: Callable[[], object]) -> None:
+    """What the same handler raises is a find where the program sends the signal itself."""
+    (group,) = run(lambda: signal.raise_signal(signal.SIGALRM)).groups.values()
+
+    assert ("uncaught exception", "") == (group.finding.cause, group.doubt)

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING
 
 from verify import _real, abc
 from verify.abc import Detector as _Base
-from verify.abc import Finding, ScheduleMismatchError, Settings, UsageError
+from verify.abc import Finding, ScheduleMismatchError, Settings
 from verify.runtime import current, loops
 from verify.runtime.carriers import MAX_KILLS, Killed
 from verify.runtime.enabled import EnabledTasks, order_of
 from verify.runtime.fair import Endgame, judged
 from verify.runtime.finalizing import Pin, unpin, wait
 from verify.runtime.gate import Gate
-from verify.runtime.interrupts import SIMULATED, deliver, heard, wake_all
+from verify.runtime.interrupts import deliver, from_outside, heard, wake_all
 from verify.runtime.task import Task
 from verify.sites import assigned_name, site_of_frame
 
@@ -205,9 +205,7 @@ class Execution(EnabledTasks):
         """Judge an exception that left a task; return True if it ended the execution."""
         if self.stopping:
             return False
-        if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError | UsageError) and not (
-            hasattr(exception, SIMULATED)
-        ):
+        if from_outside(exception):
             self.stop_with(exception)
             return True
         for detector in self.detectors:

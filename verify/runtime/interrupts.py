@@ -3,23 +3,57 @@
 Promises: the other task does it before its next operation takes effect, as CPython does it between two
 instructions. A task that is blocked or asleep is woken for it, and waits on, for the time that is left, unless it
 raises. What is done may perform operations of its own: the operation under way looks again afterwards.
+An exception that comes from elsewhere (Ctrl-C, an alarm that a test runner has set) is told from the program's own.
 Does not: reach a task that makes no operation any more.
 """
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
-from verify.abc import INTERRUPT
+from verify.abc import INTERRUPT, ScheduleMismatchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
 
     from verify.runtime.execution import Execution
     from verify.runtime.gate import Gate
     from verify.runtime.task import Task
 
 SIMULATED = "_stage3_simulated"
+
+_handlers: dict[int, CodeType] = {}
+"""Code of the signal handlers that were there before the program ran, by id."""
+
+
+def remember_handlers() -> None:
+    """Take note of the signal handlers of whoever runs the check."""
+    _handlers.clear()
+    for number in signal.valid_signals():
+        code = getattr(signal.getsignal(number), "__code__", None)
+        if code is not None:
+            _handlers[id(code)] = code
+
+
+def from_outside(exception: BaseException) -> bool:
+    """Say whether an exception is meant for whoever runs the check, and not the program's.
+
+    1. pytest-timeout sets an alarm, and a check begins.
+    2. A task runs a loop without end that nothing counts; the alarm's handler raises in the middle of it.
+    3. Were that a find, its schedule would be run again, the loop too; and no alarm is set any more.
+    """
+    if hasattr(exception, SIMULATED):
+        return False
+    if isinstance(exception, KeyboardInterrupt | ScheduleMismatchError | UsageError):
+        return True
+    trace = exception.__traceback__
+    while trace is not None:
+        if id(trace.tb_frame.f_code) in _handlers:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def post(execution: Execution, task: Task, action: Callable[[], object]) -> None:
@@ -70,6 +104,6 @@ def deliver(execution: Execution, me: Task) -> None:
 def _do(action: Callable[[], object]) -> None:
     try:
         action()
-    except KeyboardInterrupt as error:
+    except BaseException as error:
         vars(error)[SIMULATED] = True  # the program's, not that of whoever runs the check
         raise
