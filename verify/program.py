@@ -133,6 +133,9 @@ def load(target: str, packages: Sequence[str] = ()) -> Program:
     body = _function(module_name, name)
     arguments = _arguments(target, query)
     _check_call(target, body, arguments)
+    refuse_lazy(target, body)
+    for package in packages:
+        sources(package)
     return of(body, target, packages, arguments)
 
 
@@ -153,6 +156,35 @@ def _check_call(target: str, body: Body, arguments: Mapping[str, object]) -> Non
             raise UsageError(
                 f"target {target!r}: {name} is {value!r}, no whole number; say for example {name}=2"
             )
+
+
+def refuse_uncallable(target: str, body: object) -> None:
+    """Raise `UsageError` unless `body` can be called with nothing."""
+    if not callable(body):
+        raise UsageError(f"{body!r} is not a function; give a function without parameters")
+    refuse_lazy(target, body)
+    try:
+        inspect.signature(body).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"{target}: {error}; the body of a check is called with nothing: bind arguments by functools.partial"
+        ) from None
+    except ValueError:
+        return  # a callable that does not say what it takes
+
+
+def refuse_lazy(target: str, body: Body) -> None:
+    """Raise `UsageError` where calling `body` runs nothing of it."""
+    code = inspect.unwrap(_function_in(body))
+    if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+        raise UsageError(
+            f"{target} is a coroutine function: called, it runs nothing; "
+            "name a function that calls asyncio.run with it"
+        )
+    if inspect.isgeneratorfunction(code):
+        raise UsageError(
+            f"{target} is a generator function: called, it runs nothing; name a function that goes through it"
+        )
 
 
 def _function(module_name: str, name: str) -> Body:
