@@ -54,6 +54,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "explore": verify_cli.run_explore,
         "replay": verify_cli.run_replay,
         "merge": verify_cli.run_merge,
+        "coverage": verify_cli.run_coverage,
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,

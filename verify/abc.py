@@ -121,7 +121,8 @@ class ForeignBuild(UserWarning):
 class Strategy(Protocol):
     """Decides which task goes on. Three methods; recording, budgets and checks are the search loop's business.
 
-    Besides these a strategy may have what `listener_of`, `restart`, `tell` and `is_complete` look for.
+    Besides these a strategy may have what `listener_of`, `restart`, `tell`, `drawn_by`, `remaining`, `short_of` and
+    `is_complete` look for.
     """
 
     def new_execution(self) -> bool:
@@ -332,6 +333,30 @@ def tell(strategy: Strategy, choices: tuple[int, ...], *, news: bool, cut: bool)
     """
     if (method := getattr(strategy, "ended", None)) is not None:
         method(choices, news=news, cut=cut)
+
+
+def drawn_by(strategy: Strategy) -> str:
+    """Return the strategy's attribute `independent`: a name for what the execution under way is drawn from.
+
+    Executions of one name are drawn independently of each other, from one distribution. A strategy that
+    learns from its executions, or enumerates, has none or an empty one.
+    """
+    return str(getattr(strategy, "independent", ""))
+
+
+def remaining(strategy: Strategy) -> str:
+    """Return what the strategy's method `remaining`, if it has one, says is left to do; for whoever watches."""
+    method = getattr(strategy, "remaining", None)
+    return str(method()) if method is not None else ""
+
+
+def short_of(strategy: Strategy) -> str | None:
+    """Return the strategy's attribute `short`: what is missing to what was asked of it, "" where nothing is.
+
+    A strategy that nothing is asked of has none.
+    """
+    short: str | None = getattr(strategy, "short", None)
+    return short
 
 
 def is_complete(strategy: Strategy) -> bool:

@@ -28,6 +28,7 @@ from verify.caller import CHECKED, caller
 from verify.config import SHRINK_S
 from verify.explore import Exploration, Replayed, Verdict, explains_itself, explore
 from verify.explore import replay as run_again
+from verify.goals import NO_GOAL, Goal
 from verify.leaving import LeftTheTest, passing_on
 from verify.runtime import current
 from verify.runtime.carriers import BACKENDS, GREENLETS
@@ -50,24 +51,29 @@ DEFAULT_EXECUTIONS = 1000
 class Plan:
     """How to search: budgets (a spent one ends the search), strategy by name, seed, who carries the tasks.
 
+    `goal` is what a pass is to be worth. A body that starts no thread passes only
+    where it need not be `threaded`.
     `granularity`, one of `verify.granularity.MODES`, says where scheduling points lie; None stands
     for what the body asks for, else `auto`. `shrink` are the seconds for shrinking and explaining.
     """
 
     executions: int | None = None
     seconds: float | None = None
-    strategy: str = registry.DEFAULT
+    strategy: str | None = None
     seed: int = 0
     backend: str = GREENLETS
     granularity: str | None = None
     builds: str = ANY
     shrink: float = SHRINK_S
+    goal: Goal = NO_GOAL
+    threaded: bool = True
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
             if value is not None and (isinstance(value, bool) or not value > 0):
                 raise UsageError(f"{name} is {value!r}; give a number above zero")
-        registry.check(self.strategy)
+        if self.strategy is not None:
+            registry.check(self.strategy)
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}; there are: {', '.join(BACKENDS)}")
         if self.builds not in CHOICES:
@@ -79,14 +85,12 @@ class Plan:
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
-        return registry.make(self.strategy, self.seed)
+        return self.goal.searcher(self.strategy, self.seed)
 
     @property
     def budget(self) -> int | None:
-        """Executions until the search ends; 1,000 when no budget at all is given."""
-        if self.executions is None and self.seconds is None:
-            return DEFAULT_EXECUTIONS
-        return self.executions
+        """Executions until the search ends; 1,000 when no budget at all is given, and nothing asked for."""
+        return self.goal.executions(self.executions, self.seconds, DEFAULT_EXECUTIONS)
 
 
 def check(
@@ -94,7 +98,10 @@ def check(
     *,
     executions: int | None = None,
     seconds: float | None = None,
-    strategy: str = registry.DEFAULT,
+    confidence: float | None = None,
+    bug_depth: int | None = None,
+    unseen: float | None = None,
+    strategy: str | None = None,
     seed: int = 0,
     packages: Sequence[str] = (),
     granularity: str | None = None,
@@ -106,8 +113,11 @@ def check(
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
-    `strategy` is a name (`verify.registry`) or `module:Class`.
-    The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given).
+    `strategy` is a name (`verify.registry`) or `module:Class`; None is the portfolio, or what a goal needs.
+    The search ends after `executions` runs or `seconds` seconds (1,000 runs when neither is given). A goal
+    (`verify.goals.Goal`) ends it when enough is known: `bug_depth`, when a bug of that depth would have
+    shown with probability `confidence` (0.95); `unseen`, when with this confidence the next run is of a
+    class not seen before with a chance of at most that. A goal that is not reached is `CheckInconclusive`.
     `packages` are names of packages that are also under test: their loops are counted, and a
     schedule recorded on one text of them is refused by another. `granularity` says where scheduling
     points lie (`verify.granularity`; `auto` unless `settings` or a `scenario` ask otherwise).
@@ -115,11 +125,13 @@ def check(
     "threads" for code that needs an OS thread for each task (asyncio loops, extensions bound to a
     thread). With `builds` "running" a failure that this build of Python cannot show is a `ForeignBuild`
     warning. What is found is shrunk and explained for at most `shrink` seconds, all finds together (0:
-    not at all). Raises `CheckInconclusive` when something outside the schedule decides, `UsageError`
-    for arguments that cannot be used.
+    not at all). Raises `CheckInconclusive` when something outside the schedule decides or no
+    thread is started, `UsageError` for arguments that cannot be used.
     """
     __tracebackhide__ = True
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink)
+    goal = Goal(confidence, bug_depth, unseen)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal)
+    programs.refuse_uncallable(_name(fn), fn)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
 
@@ -128,7 +140,10 @@ def interleavings(
     *,
     executions: int | None = None,
     seconds: float | None = None,
-    strategy: str = registry.DEFAULT,
+    confidence: float | None = None,
+    bug_depth: int | None = None,
+    unseen: float | None = None,
+    strategy: str | None = None,
     seed: int = 0,
     packages: Sequence[str] = (),
     granularity: str | None = None,
@@ -143,9 +158,12 @@ def interleavings(
     The test keeps its signature, so that fixtures and parameters reach it; every execution gets the
     same values.
     """
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink)
+    goal = Goal(confidence, bug_depth, unseen)
+    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal)
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
+        programs.refuse_lazy(_name(test), test)
+
         @functools.wraps(test)
         def checked(*args: P.args, **kwargs: P.kwargs) -> None:
             __tracebackhide__ = True
@@ -214,6 +232,8 @@ def conduct(
             backend=plan.backend,
             builds=plan.builds,
             shrink=plan.shrink,
+            measure=plan.goal.measure(),
+            threaded=plan.threaded,
         )
     except LeftTheTest as left:
         raise left.original from None

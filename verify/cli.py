@@ -1,4 +1,4 @@
-"""`stage3 explore` and `stage3 replay`.
+"""`stage3 explore`, `stage3 replay` and `stage3 coverage`.
 
 Promises: exit codes 0 (asked and done, nothing found; a budget spent is said as such), 1 (a bug
 found), 2 (bad input, one line), 4 (inconclusive: divergence, a task blocked in a call that the check
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,20 +23,26 @@ from traces import token as tokens
 from traces.errors import InputError
 from traces.text import plain, show
 from verify import program as programs
+from verify import progress as watchers
 from verify import registry, report
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
 from verify.config import SHRINK_S, Config, find
+from verify.coverage import command as coverage_command
+from verify.coverage import save as store_coverage
 from verify.explore import Exploration, explains_itself, explore, replay
+from verify.goals import Goal, settle
 from verify.granularity import MODES
 from verify.parallel import command as parallel
 from verify.runtime.carriers import BACKENDS, GREENLETS
 from verify.strategies import DFS, PCT, STRATEGIES
 from verify.strategies.fair import Fair
+from verify.worth import CONFIDENCE
 
 if TYPE_CHECKING:
     from traces.schema import Trace
-    from verify.explore import Group
+    from verify.coverage import Coverage
+    from verify.explore import Group, Progress
     from verify.strategies import NamedStrategy
 
 OK, FOUND, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 4
@@ -44,7 +51,7 @@ RUN_TWICE = 20
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `explore`, `replay` and `merge` to the commands of `stage3`."""
+    """Add `explore`, `replay`, `merge` and `coverage` to the commands of `stage3`."""
     _explore_parser(
         subparsers.add_parser("explore", help="search the interleavings of a function for bugs")
     )
@@ -52,6 +59,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         subparsers.add_parser("replay", help="run a recorded schedule again, checking every step")
     )
     _shrinking(parallel.add_merge(subparsers))
+    coverage_command.add_parser(subparsers)
 
 
 def _explore_parser(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +79,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the bound of --strategy dfs: all schedules with at most N preemptions",
     )
-    parser.add_argument(
-        "--executions",
-        type=positive,
-        help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
-    )
-    parser.add_argument("--seconds", type=seconds, help="stop after S seconds")
+    _budget(parser)
     parser.add_argument("--seed", type=int, help="default 0")
     parser.add_argument(
         "--pct",
@@ -118,10 +121,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
     )
     _shrinking(parser)
     _backend(parser)
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _output(parser)
     parallel.add_options(parser)
 
 
@@ -135,6 +135,46 @@ def _shrinking(parser: argparse.ArgumentParser) -> None:
     )
     shrink.add_argument(
         "--no-shrink", action="store_true", help="show the schedules as they were found"
+    )
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help=f"where traces go (default {store.DIRECTORY})"
+    )
+    parser.add_argument(
+        "--coverage",
+        type=Path,
+        metavar="FILE",
+        help="add the orders of conflicting operations that were run to FILE, and list those that were not",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--executions",
+        type=positive,
+        help=f"stop after N executions (default {DEFAULT_EXECUTIONS})",
+    )
+    parser.add_argument("--seconds", type=seconds, help="stop after S seconds")
+    parser.add_argument(
+        "--bug-depth",
+        type=positive,
+        metavar="D",
+        help="run PCT as often as its bound asks for, so that a bug of depth D would have shown",
+    )
+    parser.add_argument(
+        "--unseen",
+        type=share,
+        metavar="P",
+        help="run until the next run shows something new with a chance of at most P, like 0.01",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=share,
+        metavar="C",
+        help=f"in what --bug-depth or --unseen ask for (default {CONFIDENCE})",
     )
 
 
@@ -179,6 +219,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Return a number between 0 and 1, both left out."""
+    value = seconds(text) if text else 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} does not lie between 0 and 1")
+    return value
+
+
 def natural(text: str) -> int:
     """Return a whole number, zero included."""
     return 0 if text == "0" else positive(text)
@@ -201,33 +249,55 @@ def run_explore(args: argparse.Namespace) -> int:
         program = programs.load(args.target, args.package)
         wanted = args.granularity or (None if program.asked else defaults.granularity)
         program = program.by_default(wanted)
-        strategy = Fair(_strategy(args)) if args.fair else _strategy(args)
-        executions = args.executions or (None if args.seconds else DEFAULT_EXECUTIONS)
-        progress = None if args.json or not sys.stderr.isatty() else _progress
-        if parallel.divides(args):
-            state = parallel.explored(
-                args, program, executions=executions, progress=progress, on_hang=_give_up
-            )
-        else:
-            state = explore(
-                program,
-                strategy,
-                executions=executions,
-                seconds=args.seconds,
-                first_only=args.first,
-                progress=progress,
-                backend=args.backend,
-                on_hang=_give_up,
-                check_determinism=args.check_determinism,
-                builds=args.builds,
-                shrink=args.shrink,
-            )
-        if progress is not None:
-            print(end="\r\x1b[K", file=sys.stderr)
+        goal: Goal = args.goal
+        strategy = _strategy(args, goal)
+        executions = goal.executions(args.executions, args.seconds, DEFAULT_EXECUTIONS)
+        with nullcontext() if args.json else watchers.choose() as progress:
+            if parallel.divides(args):
+                _refuse_undivided(args)
+                state = parallel.explored(
+                    args, program, executions=executions, progress=progress, on_hang=_give_up
+                )
+            else:
+                state = _explored(args, program, strategy, executions, progress)
+        coverage = _cover(state, args.coverage)
         files = _files(state, args.output)
     except (UsageError, InputError) as error:
         return refuse("explore", error)
-    return _told(state, files, as_json=args.json)
+    return _told(state, files, coverage, as_json=args.json)
+
+
+def _explored(
+    args: argparse.Namespace,
+    program: programs.Program,
+    strategy: NamedStrategy,
+    executions: int | None,
+    progress: Progress | None,
+) -> Exploration:
+    goal: Goal = args.goal
+    return explore(
+        program,
+        Fair(strategy) if args.fair else strategy,
+        executions=executions,
+        seconds=args.seconds,
+        first_only=args.first,
+        progress=progress,
+        backend=args.backend,
+        on_hang=_give_up,
+        check_determinism=args.check_determinism,
+        builds=args.builds,
+        shrink=args.shrink,
+        measure=goal.measure(whole=args.coverage is not None),
+        threaded=True,
+    )
+
+
+def _refuse_undivided(args: argparse.Namespace) -> None:
+    if args.goal.asked or args.coverage is not None:
+        name = "--coverage" if args.coverage is not None else "what a pass is to be worth"
+        raise UsageError(
+            f"{name} is counted over one search, and this one is divided; leave --workers and its like away"
+        )
 
 
 def run_merge(args: argparse.Namespace) -> int:
@@ -238,7 +308,7 @@ def run_merge(args: argparse.Namespace) -> int:
         files = _files(state, args.output)
     except (UsageError, InputError) as error:
         return refuse("merge", error)
-    return _told(state, files, as_json=args.json)
+    return _told(state, files, None, as_json=args.json)
 
 
 def _files(state: Exploration, output: Path) -> dict[tuple[str, ...], str]:
@@ -246,11 +316,19 @@ def _files(state: Exploration, output: Path) -> dict[tuple[str, ...], str]:
     return {key: _store(group, output) for key, group in shown.items()}
 
 
-def _told(state: Exploration, files: dict[tuple[str, ...], str], *, as_json: bool) -> int:
+def _told(
+    state: Exploration,
+    files: dict[tuple[str, ...], str],
+    coverage: Coverage | None,
+    *,
+    as_json: bool,
+) -> int:
     if as_json:
         print(json.dumps(_as_json(state, files), indent=1))
         return state.exit_code
     print(report.summary(state))
+    if coverage is not None:
+        print(coverage_command.text(coverage))
     for key, group in {**state.groups, **state.warnings}.items():
         print(f"\n{'-' * 80}\n{report.failure(group, files[key])}", end="")
         if files[key]:
@@ -263,10 +341,17 @@ def _told(state: Exploration, files: dict[tuple[str, ...], str], *, as_json: boo
 
 def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     """Put the defaults of pyproject.toml, then our own, where the command line gives nothing."""
-    if args.executions is None and args.seconds is None:
-        args.executions, args.seconds = defaults.executions, defaults.seconds
-    if args.strategy is None:
-        args.strategy = defaults.strategy or registry.DEFAULT
+    given = Config(
+        executions=args.executions,
+        seconds=args.seconds,
+        strategy=args.strategy,
+        confidence=args.confidence,
+        bug_depth=args.bug_depth,
+        unseen=args.unseen,
+    )
+    budget = settle(given, defaults)
+    args.executions, args.seconds, args.goal = budget.executions, budget.seconds, budget.goal
+    args.strategy = budget.strategy or (None if budget.goal.asked else registry.DEFAULT)
     if args.seed is None:
         args.seed = defaults.seed or 0
     args.backend = args.backend or defaults.backend or GREENLETS
@@ -284,7 +369,13 @@ def _fill_in_last(args: argparse.Namespace, defaults: Config) -> None:
     args.output = args.output or defaults.output or store.DIRECTORY
 
 
-def _strategy(args: argparse.Namespace) -> NamedStrategy:
+def _strategy(args: argparse.Namespace, goal: Goal) -> NamedStrategy:
+    if goal.bug_depth is not None and args.fair:
+        raise UsageError(
+            "--fair makes other schedules than PCT's bound is about; leave it away with --bug-depth"
+        )
+    if goal.bug_depth is not None and args.pct is not None:
+        raise UsageError("--pct gives the bounds that --bug-depth measures; say one of them")
     if args.pct is not None:
         if args.strategy != "pct":
             raise UsageError("--pct sets PCT's plain mode; say --strategy pct with it")
@@ -294,7 +385,7 @@ def _strategy(args: argparse.Namespace) -> NamedStrategy:
         if args.strategy != "dfs":
             raise UsageError("--preemptions bounds depth-first search; say --strategy dfs with it")
         return DFS(args.seed, preemptions=args.preemptions)
-    return registry.make(args.strategy, args.seed)
+    return goal.searcher(args.strategy, args.seed)
 
 
 def _give_up(text: str) -> None:
@@ -303,10 +394,12 @@ def _give_up(text: str) -> None:
     os._exit(INCONCLUSIVE)
 
 
-def _progress(state: Exploration) -> None:
-    rate = state.executions / state.seconds if state.seconds else 0.0
-    text = f"{state.executions:,} executions, {rate:,.0f}/s, {len(state.groups)} kinds of failure"
-    print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+def _cover(state: Exploration, file: Path | None) -> Coverage | None:
+    """Add what was run to the coverage in `file`; return what is there then."""
+    if file is None or state.measure is None:
+        return None
+    program = state.program
+    return store_coverage(state.measure.pairs.coverage(program.target, program.digest), file)
 
 
 def _store(group: Group, directory: Path) -> str:
@@ -325,6 +418,8 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "steps": state.steps,
         "seconds": round(state.seconds, 3),
         "worth": state.worth,
+        "short": state.short,
+        "measured": state.measure.as_json() if state.measure is not None else None,
         "granularity": state.granularity,
         "diverged": state.diverged,
         "parts": state.parts,
@@ -398,6 +493,15 @@ def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Tra
     trace = store.load(Path(args.what))
     packages = args.package or trace.program.options.get("packages", "").split()
     return programs.load(trace.program.target, packages), tokens.from_trace(trace), trace
+
+
+def run_coverage(args: argparse.Namespace) -> int:
+    """Merge coverage files and list what was never tried; return the exit code."""
+    try:
+        print(coverage_command.run(args))
+    except InputError as error:
+        return refuse("coverage", error)
+    return OK
 
 
 def refuse(command: str, error: Exception) -> int:

@@ -2,8 +2,9 @@
 
 Promises: what stands there is checked in full before anything is run; an unknown key or a value of
 the wrong kind is one `UsageError` that names file, key and value and says what to write. Flags given
-on the command line win; a budget given there replaces both of the file's, so that `--seconds 60`
-means sixty seconds. Without a file, or without the table, there are no defaults.
+on the command line win; a budget given there replaces all of the file's (executions, seconds, and what
+a pass is to be worth), so that `--seconds 60` means sixty seconds. Without a file, or without the
+table, there are no defaults.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Config:
     builds: str | None = None
     strategies: tuple[str, ...] = ()
     shrink: float | None = None
+    confidence: float | None = None
+    bug_depth: int | None = None
+    unseen: float | None = None
 
 
 def _executions(value: object) -> int | None:
@@ -55,6 +59,10 @@ def _seconds(value: object) -> float | None:
 
 def _shrink(value: object) -> float | None:
     return 0.0 if type(value) in {int, float} and value == 0 else _seconds(value)
+
+
+def _share(value: object) -> float | None:
+    return value if type(value) is float and 0 < value < 1 else None
 
 
 def _strategy(value: object) -> str | None:
@@ -112,6 +120,9 @@ def _output(value: object) -> Path | None:
 _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "executions": (_executions, "a whole number above zero"),
     "seconds": (_seconds, "a number above zero"),
+    "confidence": (_share, "a number between 0 and 1, like 0.95"),
+    "bug_depth": (_executions, "a whole number above zero"),
+    "unseen": (_share, "a number between 0 and 1, like 0.01"),
     "strategies": (_strategies, 'a list of classes, like ["mypackage.search:Backwards"]'),
     "strategy": (_strategy, 'the name of a strategy (stage3 explore --help), or "module:Class"'),
     "seed": (_seed, "a whole number"),

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 from traces import token as tokens
 from verify import _real
-from verify.abc import UNFINISHED, ScheduleMismatchError, is_complete, name_of, restart, tell
+from verify.abc import (
+    UNFINISHED,
+    ScheduleMismatchError,
+    is_complete,
+    name_of,
+    remaining,
+    restart,
+    short_of,
+    tell,
+)
 from verify.builds import ANY, RUNNING, is_for_another, judge
 from verify.determinism import Log, second_run
 from verify.explain.finds import simplify_all
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from traces.explanation import Explanation, Shrunk
     from traces.schema import Trace
     from verify.abc import Detector, ExecutionView, Finding, TaskView
+    from verify.measure import Measure
     from verify.program import Program
     from verify.strategies import NamedStrategy
 
@@ -38,6 +48,12 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY_S = 0.5
 HELD = "held on OS threads"
+MOST_ALONE = 10
+"""Executions without a thread, and with nothing else to choose, after which no other kind is expected."""
+ALONE = (
+    "no execution started a thread, so there is nothing to interleave; "
+    "name a function that starts the threads it is about"
+)
 
 
 class Verdict(StrEnum):
@@ -92,7 +108,12 @@ class Lost:
 
 @dataclass
 class Exploration:
-    """The state, and at the end the result, of one exploration."""
+    """The state, and at the end the result, of one exploration.
+
+    `threads` is the most tasks that an execution had; where it is `threaded`, there are to be more than one.
+    `short` says what is missing to a confidence asked for, None where none was; `left` what the strategy says is
+    left to do; `measure` what was counted on the way.
+    """
 
     program: Program
     strategy: str
@@ -111,6 +132,25 @@ class Exploration:
     parts: str = ""
     """Where the search was divided, into what."""
     lost: list[Lost] = field(default_factory=list)
+    threads: int = 0
+    threaded: bool = False
+    short: str | None = None
+    left: str = ""
+    measure: Measure | None = None
+
+    @property
+    def why(self) -> str:
+        """Say why this proves nothing although no execution failed, or an empty string."""
+        if self.diverged:
+            return self.diverged
+        if not self.executions:
+            return "nothing was explored"
+        return ALONE if self.alone else self.short or ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether there was nothing to interleave, although there should have been."""
+        return self.threads == 1 and self.threaded
 
     @property
     def verdict(self) -> Verdict:
@@ -119,11 +159,11 @@ class Exploration:
             return Verdict.INCONCLUSIVE
         if self.groups:
             return Verdict.FOUND
+        if self.why:
+            return Verdict.INCONCLUSIVE
         if self.exhausted:
             return Verdict.EXHAUSTED
-        if self.lost:
-            return Verdict.INCONCLUSIVE
-        return Verdict.NOT_FOUND if self.executions else Verdict.INCONCLUSIVE
+        return Verdict.INCONCLUSIVE if self.lost else Verdict.NOT_FOUND
 
     @property
     def explained(self) -> bool:
@@ -164,6 +204,8 @@ def explore(
     confirming: bool = True,
     opened: Session | None = None,
     shrink: float = 0.0,
+    measure: Measure | None = None,
+    threaded: bool = False,
 ) -> Exploration:
     """Run `program` under `strategy` until the budget (executions, seconds, or both) is spent.
 
@@ -173,10 +215,13 @@ def explore(
     "running" a failure that this build of Python cannot show is a warning, not a find. Without `confirming` the
     first schedules of the groups are left to `settle`. `opened` is a session that is open already, for this program and
     backend, and learns: it is used in place of a new one. `shrink` are the seconds in which all finds together are
-    shrunk and explained (`verify.explain`), 0 for not at all.
+    shrunk and explained (`verify.explain`), 0 for not at all. `measure` counts what executions show, and may end
+    the search. A `threaded` program is expected to start threads: a search none of whose executions does is
+    inconclusive, and ends soon.
     """
     state = Exploration(program, strategy.name, strategy.seed, backend=backend)
-    watching = program.detectors()
+    state.measure, state.threaded = measure, threaded
+    detectors = program.detectors()
     start = told = _real.perf_counter()
     own = (
         Session(program, backend, on_hang=on_hang, learn=True) if opened is None else opened.anew()
@@ -187,15 +232,10 @@ def explore(
                 state.exhausted = is_complete(strategy)
                 break
             twice = state.executions < check_determinism
+            watching = [*measure.listeners(strategy), *detectors] if measure else detectors
             outcome = (_run_twice if twice else _run)(session, strategy, watching, state)
-            if state.diverged:
+            if state.diverged or _take_in(session, strategy, state, outcome, start):
                 break
-            state.executions += 1
-            state.steps += outcome.steps
-            news = len(state.groups)
-            if outcome.finding is not None or outcome.notes:
-                _sort_in(state, outcome, _real.perf_counter() - start)
-            _learn(session, strategy, outcome, news=len(state.groups) > news)
             if first_only and _found_one(session, state, strategy, builds):
                 break
             now = _real.perf_counter()
@@ -204,12 +244,13 @@ def explore(
                 break
             if progress is not None and now - told >= PROGRESS_EVERY_S:
                 told = now
+                state.left = remaining(strategy)
                 progress(state)
         state.seconds = _real.perf_counter() - start
         state.granularity = session.watch.granularity.text
         if confirming:
             settle(session, state, strategy, builds, shrink=shrink)
-    state.worth = strategy.worth(state.executions)
+    _weigh(state, strategy)
     return state
 
 
@@ -237,6 +278,33 @@ def settle(
         state.groups = {key: of for key, of in state.groups.items() if key not in state.warnings}
 
 
+def _take_in(
+    session: Session, strategy: NamedStrategy, state: Exploration, outcome: Outcome, start: float
+) -> bool:
+    """Count the execution that is over, tell who learns from it, and say whether there is nothing more to learn."""
+    state.executions += 1
+    state.steps += outcome.steps
+    state.threads = max(state.threads, outcome.tasks)
+    news = len(state.groups)
+    if outcome.finding is not None or outcome.notes:
+        _sort_in(state, outcome, _real.perf_counter() - start)
+    measure = state.measure
+    if measure is not None:
+        measure.ended(outcome.steps)
+    _learn(session, strategy, outcome, measure, news=len(state.groups) > news)
+    if state.alone and state.executions >= MOST_ALONE and not outcome.choices:
+        return True
+    return measure is not None and measure.reached
+
+
+def _weigh(state: Exploration, strategy: NamedStrategy) -> None:
+    state.worth = strategy.worth(state.executions)
+    if not state.exhausted:
+        state.short = short_of(strategy)
+        if state.measure is not None and state.measure.unseen is not None:
+            state.short = state.measure.short(strategy.name)
+
+
 def _found_one(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> bool:
     """Whether a group fails the check; where that depends on the build, a new one is judged at once."""
     if builds != RUNNING:
@@ -251,13 +319,22 @@ def _confirm_all(session: Session, state: Exploration, strategy: NamedStrategy) 
             confirm(session, group, strategy)
 
 
-def _learn(session: Session, strategy: NamedStrategy, outcome: Outcome, *, news: bool) -> None:
+def _learn(
+    session: Session,
+    strategy: NamedStrategy,
+    outcome: Outcome,
+    measure: Measure | None,
+    *,
+    news: bool,
+) -> None:
     cut = outcome.steps > session.program.settings.max_steps
     tell(strategy, outcome.choices, news=news, cut=cut)
     watch = session.watch
     if watch.surveying and watch.granularity.text != outcome.granularity:
         # Pairs learned on the way change the tree of schedules.
         restart(strategy)
+        if measure is not None:
+            measure.restart()
 
 
 def _run(

@@ -20,10 +20,11 @@ from traces import store
 from traces.text import replay_line
 from verify import config as files
 from verify import program as programs
-from verify import registry
 from verify.abc import UsageError
 from verify.builds import ANY
 from verify.check import Plan, conduct, hash_seed_is_random
+from verify.config import Config
+from verify.goals import settle
 from verify.pytest_plugin import DEFAULTS, MARKER, shown_id
 from verify.runtime.carriers import GREENLETS
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from traces.schema import Trace
     from traces.token import Token
-    from verify.config import Config
     from verify.program import Body, Program
 
 NOTE = (
@@ -65,27 +65,31 @@ def plan_of(item: pytest.Function) -> Plan:
     mark, file = marked(item), defaults(item.config)
     count: int | None = item.config.getoption("interleavings")
     seed: int | None = item.config.getoption("interleavings_seed")
-    executions, seconds = next(
-        (
-            budget
-            for budget in (
-                (count, None),
-                (mark.executions, mark.seconds),
-                (file.executions, file.seconds),
-            )
-            if budget != (None, None)
-        ),
-        (None, None),
+    given = Config(
+        executions=count,
+        confidence=item.config.getoption("interleavings_confidence"),
+        bug_depth=item.config.getoption("interleavings_bug_depth"),
+        unseen=item.config.getoption("interleavings_unseen"),
     )
+    budget = settle(given, mark, file)
     seeds = [value for value in (seed, mark.seed, file.seed) if value is not None]
-    strategy = mark.strategy or file.strategy or registry.DEFAULT
     backend = mark.backend or file.backend or GREENLETS
     granularity = mark.granularity or file.granularity
     builds = mark.builds or file.builds or ANY
     shrinks = [item.config.getoption("interleavings_shrink"), mark.shrink, file.shrink]
     shrink = next((value for value in shrinks if value is not None), files.SHRINK_S)
-    first = seeds[0] if seeds else 0
-    return Plan(executions, seconds, strategy, first, backend, granularity, builds, shrink)
+    return Plan(
+        budget.executions,
+        budget.seconds,
+        budget.strategy,
+        seeds[0] if seeds else 0,
+        backend,
+        granularity,
+        builds,
+        shrink,
+        budget.goal,
+        threaded=item.get_closest_marker(MARKER) is not None,
+    )
 
 
 def program_of(item: pytest.Function) -> Program:

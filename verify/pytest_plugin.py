@@ -31,7 +31,7 @@ MARKER = "interleavings"
 SECTION = "stage3 schedule"
 DESCRIPTION = (
     f"{MARKER}(executions=1000, seconds=None, strategy='portfolio', seed=0, granularity='auto', packages=(), "
-    "backend='greenlets', builds='any', shrink=2): "
+    "backend='greenlets', builds='any', shrink=2, confidence=None, bug_depth=None, unseen=None): "
     "check the test under many thread interleavings (stage3)"
 )
 FILE = "pyproject.toml"
@@ -64,6 +64,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_seconds,
         metavar="SECONDS",
         help="how long to shrink and explain what a test shows (default 2; 0: not at all)",
+    )
+    group.addoption(
+        "--interleavings-bug-depth",
+        type=_positive,
+        metavar="D",
+        help="run them under PCT as often as its bound asks for, so that a bug of depth D would have shown",
+    )
+    group.addoption(
+        "--interleavings-unseen",
+        type=float,
+        metavar="P",
+        help="run them until the next run shows something new with a chance of at most P, like 0.01",
+    )
+    group.addoption(
+        "--interleavings-confidence",
+        type=float,
+        metavar="C",
+        help="in what these two ask for (default 0.95)",
     )
     group.addoption(
         "--replay",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traces.text import show
-from verify.explore import Verdict
 from verify.runtime.carriers import THREADS
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def summary(state: Exploration) -> str:
         lines.append(f"  LOST: {len(state.lost) - MOST_LOST:,} more")
     if state.diverged:
         lines.append(f"  stopped: {state.diverged}")
+    elif state.why and not state.groups:
+        lines.append(f"  {state.why}")
     lines += [f"  {headline(group, state.executions)}" for group in state.groups.values()]
     if state.warnings:
         lines.append("  warnings (this build of Python cannot show these):")
@@ -45,11 +46,19 @@ def summary(state: Exploration) -> str:
     if state.notes:
         lines.append("  noted on the way (no execution ends with these):")
         lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]
-    if state.exhausted:
-        lines.append(f"  {state.worth}")
-    if state.verdict is Verdict.NOT_FOUND:
-        lines.append("  the budget is spent; that is no proof. " + state.worth)
+    lines += worth(state)
     return "\n".join(lines)
+
+
+def worth(state: Exploration) -> list[str]:
+    """Return what the executions are worth if none failed, in lines; where they are worth nothing, none."""
+    if state.exhausted:
+        return [f"  {state.worth}"]
+    if state.groups or not state.executions or state.alone or state.diverged:
+        return []
+    ended = "what was asked for is reached" if state.short == "" else "the budget is spent"
+    seen = state.measure.worth(state.strategy) if state.measure is not None else []
+    return [f"  {ended}; that is no proof. {state.worth}", *(f"  {part}" for part in seen)]
 
 
 def points(granularity: str) -> str:
@@ -90,7 +99,7 @@ def in_one_line(state: Exploration) -> str:
     """Return the verdict with the cause that came first."""
     first = next(iter(state.groups.values()), None)
     if state.diverged or first is None:
-        return f"{state.verdict}: {state.diverged or 'nothing was explored'}"
+        return f"{state.verdict}: {state.why}"
     return f"{state.verdict}: {headline(first, state.executions)}"
 
 

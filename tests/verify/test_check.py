@@ -227,6 +227,7 @@ class TestMethods:
     @verify.interleavings(executions=3)
     def test_method(self, start: int) -> None:
         """A method gets self and its fixtures."""
+        zoo.together(lambda: None)
         assert (TestMethods, 40, True) == (type(self), start, verify.is_controlled())
 
 

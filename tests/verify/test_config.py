@@ -82,7 +82,7 @@ def test_nearest_file_above(tmp_path: Path) -> None:
     [
         (
             "execution = 5",
-            "has no key 'execution'; it has: executions, seconds, strategies, strategy",
+            "has no key 'execution'; it has: executions, seconds, confidence, bug_depth, unseen, strategies, strategy",
         ),
         ("executions = 0", "executions is 0; give a whole number above zero"),
         ("executions = true", "executions is True; give a whole number above zero"),

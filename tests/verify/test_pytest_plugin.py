@@ -59,6 +59,9 @@ def test_crossing(made, what):
 @pytest.mark.interleavings(executions=7)
 def test_sound(made):
     runs.append("sound")
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
     assert verify.is_controlled()
 
 def test_plain():
@@ -295,8 +298,69 @@ def test_marker_says_what_it_takes() -> None:
     assert {
         "executions": DEFAULT_EXECUTIONS, "seconds": None, "strategy": registry.DEFAULT, "seed": 0,
         "granularity": "auto", "packages": (), "backend": GREENLETS, "builds": ANY,
-            "shrink": config.SHRINK_S,
+        "shrink": config.SHRINK_S, "confidence": None, "bug_depth": None, "unseen": None,
     } == said  # fmt: skip
+
+
+GOALS = """
+import threading
+import pytest
+
+def both():
+    lock = threading.Lock()
+    def work():
+        with lock:
+            pass
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+@pytest.mark.interleavings(unseen=0.5)
+def test_reached():
+    both()
+
+@pytest.mark.interleavings(unseen=0.001, executions=20)
+def test_short():
+    both()
+
+@pytest.mark.interleavings(executions=5)
+def test_alone():
+    pass
+"""
+
+
+def test_goals(suite: Suite) -> None:
+    """A goal that is reached is a pass, one that is not fails as inconclusive, as does a test without a thread."""
+    suite.pytester.makepyfile(test_goals=GOALS)
+    result = suite.run("test_goals.py", "-rf")
+    result.assert_outcomes(passed=1, failed=2)
+    out = text(result)
+
+    assert "inconclusive: asked for at most 0.1 % unseen" in out
+    assert "inconclusive: no execution started a thread" in out
+
+
+def test_goals_on_the_command_line(suite: Suite) -> None:
+    """Options win over the marker; a wrong one is said."""
+    suite.pytester.makepyfile(test_goals=GOALS)
+    suite.run("test_goals.py::test_short", "--interleavings-bug-depth", "1").assert_outcomes(
+        passed=1
+    )
+    wrong = suite.run("test_goals.py::test_short", "--interleavings-unseen", "2")
+
+    wrong.assert_outcomes(failed=1)
+    assert "unseen is 2.0; give a number between 0 and 1, like 0.95" in text(wrong)
+
+
+def test_all_tests_need_no_thread(suite: Suite) -> None:
+    """A test that is not marked may do without a thread where every test is run that way."""
+    suite.pytester.makepyfile(test_plain="def test_plain():\n    assert 1 + 1 == 2\n")
+
+    suite.run("test_plain.py", "--interleavings-all", "--interleavings", "3").assert_outcomes(
+        passed=1
+    )
 
 
 def test_where_the_marker_does_not_go(suite: Suite) -> None:
@@ -327,8 +391,10 @@ def test_capsys_starts_empty(suite: Suite) -> None:
     suite.pytester.makepyfile(
         test_capsys="""
         import pytest
+        import threading
         @pytest.mark.interleavings(executions=5)
         def test_it(capsys):
+            threading.Thread(target=int).start()
             print("one")
             assert capsys.readouterr().out == "one\\n"
             print("left behind")

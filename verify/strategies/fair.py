@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from verify.abc import is_complete, listener_of, restart, tell
+from verify.abc import drawn_by, is_complete, listener_of, remaining, restart, tell
 from verify.fairness import Relation
 from verify.strategies.yields import gave_way
 
@@ -51,6 +51,16 @@ class Fair:
     def complete(self) -> bool:
         """Whether the strategy left nothing out."""
         return is_complete(self.inner)
+
+    @property
+    def independent(self) -> str:
+        """What the strategy draws its runs from, made fair."""
+        source = drawn_by(self.inner)
+        return f"fair {source}" if source else ""
+
+    def remaining(self) -> str:
+        """What the strategy says is left."""
+        return remaining(self.inner)
 
     def new_execution(self) -> bool:
         """Nobody waits for anybody."""

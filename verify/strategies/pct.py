@@ -16,10 +16,12 @@ cannot keep it from its end. The bound is then nominal, and `worth` says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
 
 from verify.strategies.yields import gave_way
+from verify.worth import missed, pct_chance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +66,12 @@ class PCT:
         self.given_way: dict[int, int] = {}
         self.floor = 0.0
         self.limit = 1 << 60  # plain mode keeps to the paper
+        self.depths: Counter[int] = Counter()
+
+    @property
+    def independent(self) -> str:
+        """The name of what the runs are drawn from independently: plain mode learns nothing."""
+        return f"pct with n={self.tasks}, k={self.choices}, d={self.depth}" if self.plain else ""
 
     def new_execution(self) -> bool:
         """Draw priorities and change points."""
@@ -75,6 +83,7 @@ class PCT:
             self.choices = max(self.choices, self.most_choices)
             self.limit = 2 * self.choices + SLACK
             self.depth = min(1 + int(rng.expovariate(0.4)), MAX_DEPTH)
+        self.depths[self.depth] += 1
         self.given_way = {}
         self.priorities = {}
         if self.plain:
@@ -138,18 +147,27 @@ class PCT:
         """Say what `executions` passes are worth, and for which n, k and d."""
         seen = max(self.most_choices, self.count)
         if not self.plain:
-            return (
-                f"{executions} PCT executions with depth drawn from 1..{MAX_DEPTH}, k learnt ({seen} choices): "
-                "the bound 1/(n*k^(d-1)) is nominal"
-            )
+            return self._nominal(executions, seen)
         n, k, d = self.tasks, self.choices, self.depth
         if self.most_tasks > n or seen > k:
             return (
                 f"PCT's bound is void: it was asked for n={n}, k={k}, and a run had "
                 f"{max(self.most_tasks, n)} tasks and {seen} choices; give at least these"
             )
-        one = 1.0 / (n * k ** (d - 1))
+        one = pct_chance(n, k, d)
         return (
             f"a bug of depth {d} is found by one execution with probability >= 1/(n*k^(d-1)) = {one:.3g} "
-            f"(n={n} tasks, k={k} choices); {executions} missed it with probability <= {(1 - one) ** executions:.3g}"
+            f"(n={n} tasks, k={k} choices); {executions} missed it with probability <= {missed(one, executions):.3g}"
+        )
+
+    def _nominal(self, executions: int, seen: int) -> str:
+        n = max(self.most_tasks, 1)
+        by_depth = []
+        for depth in (1, 2, 3):
+            runs = self.depths[depth]
+            chance = missed(pct_chance(n, seen, depth), runs)
+            by_depth.append(f"{chance:.3g} for depth {depth} ({runs:,} runs)")
+        return (
+            f"{executions} PCT executions with depth drawn from 1..{MAX_DEPTH}, n={n}, k learnt ({seen} choices): "
+            f"the bound 1/(n*k^(d-1)) is nominal; by it they miss a bug with {', '.join(by_depth)}"
         )

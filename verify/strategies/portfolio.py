@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from verify.abc import listener_of, restart, tell
+from verify.abc import drawn_by, listener_of, restart, tell
 from verify.strategies.dfs import DFS
 from verify.strategies.pct import PCT
 from verify.strategies.pos import POS
@@ -74,6 +74,11 @@ class Portfolio:
         self.seen: set[int] = set()
         self._take(self.members[0])
 
+    @property
+    def independent(self) -> str:
+        """The name of what the member whose turn it is draws its runs from, if it does so independently."""
+        return drawn_by(self.member.strategy)
+
     def _take(self, member: Member) -> None:
         # Bound here so that a choice costs what it costs the member alone.
         self.member = member
@@ -125,4 +130,11 @@ class Portfolio:
         searched = self.depth_first.worth(sum(self.depth_first.finished))
         if self.depth_first.done and self.complete:
             return searched
-        return f"{executions:,} executions ({runs}): no bound holds for a portfolio; {searched}"
+        return f"{executions:,} executions ({runs}): no bound holds for a portfolio; {searched}{self._own()}"
+
+    def _own(self) -> str:
+        """Say what the runs of PCT are worth, which are not all."""
+        for member in self.members:
+            if isinstance(member.strategy, PCT) and member.runs:
+                return f"; {member.strategy.worth(member.runs)}"
+        return ""

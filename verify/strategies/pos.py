@@ -29,6 +29,7 @@ class POS:
     """Random priorities of operations, drawn anew where operations race."""
 
     name = "pos"
+    independent = "pos"
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed

@@ -24,6 +24,7 @@ class RandomWalk:
     """Pick at random; seeded, so the same seed explores the same executions."""
 
     name = "random"
+    independent = "random"
 
     def __init__(self, seed: int = 0, *, stay: float | None = None) -> None:
         self.seed = seed
