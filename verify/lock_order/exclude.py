@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from verify.abc import is_complete, tell
+from verify.explore import explore
 from verify.lock_order.confirm import HANGS
-from verify.session import Session
-from verify.strategies import DFS
+from verify.strategies import STRATEGIES
 from verify.watchdog import print_hang
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["every_schedule"]
 
-DEPTH_FIRST: Final = "depth first"
+COMPLETE: Final = ("dpor", "dfs")
+"""Strategies that come to an end, the quickest first."""
 
 
 def every_schedule(
@@ -32,17 +32,9 @@ def every_schedule(
     on_hang: Callable[[str], None] = print_hang,
 ) -> str:
     """Run every schedule, if `executions` suffice; return what was run where none hangs, else ""."""
-    strategy = DFS(seed)
-    count = 0
-    with Session(program, on_hang=on_hang) as session:
-        while strategy.new_execution():
-            if count >= executions:
-                return ""
-            outcome = session.run(strategy, program.detectors())
-            hangs = outcome.finding is not None and outcome.finding.cause in HANGS
-            if outcome.abort is not None or hangs:
-                return ""
-            count += 1
-            cut = outcome.steps > program.settings.max_steps
-            tell(strategy, outcome.choices, news=False, cut=cut)
-    return f"{count:,} executions, {DEPTH_FIRST}" if is_complete(strategy) else ""
+    strategy = next(STRATEGIES[name] for name in COMPLETE if name in STRATEGIES)(seed)
+    state = explore(program, strategy, executions=executions + 1, on_hang=on_hang)
+    hangs = any(group.finding.cause in HANGS for group in state.groups.values())
+    if not state.exhausted or hangs or state.diverged:
+        return ""
+    return f"{state.executions:,} executions, {strategy.name}"

@@ -112,7 +112,10 @@ def _own_svg(called: Mapping[str, str], arcs: Sequence[_Arc]) -> str:
     """Lay the locks out on a circle, which shows every arc whatever the cycles."""
     names = list(_numbers(arcs))
     widest = max((len(_cut(called[name])) for name in names), default=1) * LETTER + 20
-    radius = max(110.0, len(names) * 38.0) if len(names) > 1 else 0.0
+    around = len(names) * max(
+        widest + 24, 240
+    )  # so that neighbours do not overlap, wherever they are
+    radius = max(110.0, around / (2 * math.pi)) if len(names) > 1 else 0.0
     middle_x, middle_y = radius + widest / 2 + 30, radius + 60
     boxes = {}
     for at, name in enumerate(names):
