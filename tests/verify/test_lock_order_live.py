@@ -275,3 +275,43 @@ def test_pytest_refuses_another_file(tmp_path: Path) -> None:
     assert 4 == done.returncode
     assert "--stage3-lock-order: " in done.stderr
     assert "mine" == (tmp_path / "order.json").read_text()
+
+
+@pytest.mark.slow
+def test_runs_end_while_threads_go_on(tmp_path: Path) -> None:
+    """Runs that end in the middle of what threads do lose no class, and no thread is disturbed."""
+    over = threading.Event()
+    wrong: list[BaseException] = []
+
+    def work() -> None:
+        signal = threading.Lock()
+        pair = cases.Pair()
+        try:
+            while not over.is_set():
+                pair.forth()
+                signal.acquire()
+                other = threading.Thread(target=signal.release)
+                other.start()
+                other.join()
+        except BaseException as error:  # noqa: BLE001 - told below
+            wrong.append(error)
+
+    live.begin()
+    try:
+        with install.observed(tmp_path):
+            threads = [threading.Thread(target=work) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            runs = [live.end_run() for _ in range(40)]
+            over.set()
+            for thread in threads:
+                thread.join()
+    finally:
+        whole = live.end()
+
+    assert [] == wrong
+    assert 41 == whole.runs
+    assert {"Pair.a", "Pair.b", "signal"} >= {
+        each.name for run in runs for each in run.classes.values() if each.name
+    }
+    assert [] == findings(whole)

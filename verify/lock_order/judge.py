@@ -118,12 +118,12 @@ class _Judge:
 
     def _classes(self) -> dict[str, LockClass]:
         locks: dict[str, set[Key]] = {}
+        handed = {self._class(key).id for key in self.run.handed}
         keys = set(self.known)
         for trail in self.run.trails:
             keys |= trail.seen.copy()  # in one go: on real threads its owner may still add to it
         for key in keys:
             locks.setdefault(self._class(key).id, set()).add(key)
-        handed = {self._class(key).id for key in self.run.handed}
         return {
             each.id: replace(each, most=len(locks[each.id]), handed=each.id in handed)
             for each in self.known.values()

@@ -90,7 +90,9 @@ class _Mine(Trail):
 
     __slots__ = ("me",)
 
-    me: Me
+    def __init__(self, run: Run, me: Me, title: str, clock: dict[int, int], *, main: bool) -> None:
+        self.me = me  # first: the run's other threads see the trail from here on
+        super().__init__(run, me.slot, title, clock, main=main)
 
 
 def collecting() -> bool:
@@ -123,8 +125,8 @@ def begin(source: str = "") -> None:
 def end_run() -> Graph:
     """End a run (a test), begin the next one; return the graph of the one that ended."""
     run, _state.run = _state.run, Run()
-    past = Run(handed=run.handed, notes=run.notes)
-    _state.run.handed |= run.handed
+    past = Run(handed=run.handed.copy(), notes=run.notes.copy())
+    _state.run.handed |= past.handed
     for trail in run.trails:
         past.trails.append(trail.split())
         if isinstance(trail, _Mine) and not trail.me.ended:
@@ -179,8 +181,7 @@ def _trail() -> _Mine:
         title = str(vars(thread).get("_name")) if thread is not None else f"thread {record.native}"
         is_main = thread is _real.main_thread()
         _forget_some(_state.run)
-        known = _Mine(_state.run, record.slot, title, clock, main=is_main)
-        known.me = record
+        known = _Mine(_state.run, record, title, clock, main=is_main)
         local.trail = known
         if thread is not None:
             _state.trails[thread] = known
