@@ -90,8 +90,17 @@ def replay_line(trace: Trace, file: str = "") -> str:
     return (
         f"replay: {plain(test)}{token}"
         if of_test
-        else f"replay: stage3 replay {plain(trace.program.target)} {token}"
+        else f"replay: stage3 replay {plain(trace.program.target)} {token}{_scope(trace)}"
     )
+
+
+def _scope(trace: Trace) -> str:
+    """Return the options that the target alone does not say and its digest covers."""
+    options = trace.program.options
+    words = [f"--package {name}" for name in options.get("packages", "").split()]
+    if options.get("detect"):
+        words.append(f"--detect {options['detect'].replace(' ', ',')}")
+    return "".join(f" {plain(word)}" for word in words)
 
 
 @dataclass(frozen=True, slots=True)

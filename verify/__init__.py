@@ -32,9 +32,22 @@ if TYPE_CHECKING:
         Strategy,
         UsageError,
     )
-    from verify.api import access, advance, broken, draw, invariant, is_controlled, is_free, label
+    from verify.api import (
+        access,
+        advance,
+        broken,
+        draw,
+        invariant,
+        is_controlled,
+        is_free,
+        label,
+        linearizable,
+        sometimes,
+    )
     from verify.check import check, interleavings
     from verify.explore import Exploration, Verdict, explore, replay
+    from verify.linear.history import History
+    from verify.linear.specs import Counter, Fifo, KeyValue, Lifo, Register
     from verify.lock_order.declared import lock_acquiring, lock_releasing
     from verify.lock_order.keys import lock_order_key
     from verify.observe.install import note
@@ -49,15 +62,21 @@ __all__ = [
     "URW",
     "CheckFailed",
     "CheckInconclusive",
+    "Counter",
     "Detector",
     "Exploration",
+    "Fifo",
     "Finding",
     "ForeignBuild",
+    "History",
     "InvariantError",
+    "KeyValue",
+    "Lifo",
     "Portfolio",
     "Program",
     "RandomWalk",
     "ReadsFrom",
+    "Register",
     "Settings",
     "Strategy",
     "UsageError",
@@ -73,6 +92,7 @@ __all__ = [
     "is_controlled",
     "is_free",
     "label",
+    "linearizable",
     "load",
     "lock_acquiring",
     "lock_order_key",
@@ -80,12 +100,15 @@ __all__ = [
     "note",
     "replay",
     "scenario",
+    "sometimes",
 ]
 
 _HOMES = {
     "abc": "CheckFailed CheckInconclusive Detector Finding ForeignBuild InvariantError Settings Strategy UsageError",
-    "api": "access advance broken draw invariant is_controlled is_free label",
+    "api": "access advance broken draw invariant is_controlled is_free label linearizable sometimes",
     "check": "check interleavings",
+    "linear.history": "History",
+    "linear.specs": "Counter Fifo KeyValue Lifo Register",
     "observe.install": "note",
     "explore": "Exploration Verdict explore replay",
     "lock_order.declared": "lock_acquiring lock_releasing",

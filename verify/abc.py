@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from types import CodeType
+
+    Place = tuple[CodeType, int]
+    """A place in the program: the code, and the offset of the instruction under way."""
 
 
 T = TypeVar("T", bound="TaskView")
@@ -210,6 +214,48 @@ class LockView(Protocol):
         ...
 
 
+VALUE, WHOLE, COMPUTED = "value", "whole", "computed"
+"""What an access touches: one value; a container by an operation that CPython keeps atomic; code of the class's own."""
+
+
+class AccessView(Protocol):
+    """What detectors may read of the target of a `read` or `write`: elements [lo, hi) of `object`, or its `item`.
+
+    `pair` is the class and field, which tells one variable from another in every schedule alike;
+    `how` is one of `VALUE`, `WHOLE` and `COMPUTED`; `item` is the key or index where there is one ("" otherwise).
+    """
+
+    @property
+    def object(self) -> str:
+        """Name of the object and its part."""
+        ...
+
+    @property
+    def lo(self) -> int:
+        """First element of a declared range."""
+        ...
+
+    @property
+    def hi(self) -> int:
+        """End of a declared range; 0 for a single value."""
+        ...
+
+    @property
+    def pair(self) -> str:
+        """Class and field."""
+        ...
+
+    @property
+    def item(self) -> str:
+        """The key or index as text."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """What is touched."""
+        ...
+
+
 class ExecutionView(Protocol):
     """What detectors may read of the execution under way."""
 
@@ -248,6 +294,15 @@ class ExecutionView(Protocol):
     @property
     def unseen(self) -> int:
         """What was touched that no operation names, counted up, in units of `CLOCK`, `NUMBERS` and `ON_WAKING`."""
+        ...
+
+    @property
+    def record_sites(self) -> bool:
+        """Whether this is the run that a report is made of: what is costly and only told is kept in it alone."""
+        ...
+
+    def stack_of(self, task: TaskView) -> tuple[Place, ...]:
+        """Return where `task` stands, innermost first, in the program's own code."""
         ...
 
 
@@ -311,6 +366,10 @@ class Detector:
 
     def end(self, execution: ExecutionView) -> Finding | None:
         """The execution ended and every task that had to finish did."""
+
+    def hopes(self) -> Mapping[str, tuple[int, int]]:
+        """Return what the whole search is to reach, by name: how often it was asked for, and how often reached."""
+        return {}
 
 
 def listener_of(strategy: Strategy) -> Detector | None:

@@ -15,11 +15,13 @@ Does not see: what C code does to an object, iteration after its start, `vars()`
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from types import BuiltinMethodType, MethodWrapperType, ModuleType
+from collections import Counter, OrderedDict, defaultdict, deque
+from inspect import getattr_static
+from types import BuiltinMethodType, MemberDescriptorType, MethodWrapperType, ModuleType
 from typing import TYPE_CHECKING
 
 from verify import _real
+from verify.abc import COMPUTED, VALUE, WHOLE
 from verify.api import Access
 from verify.granularity import covers
 from verify.runtime import current
@@ -36,6 +38,11 @@ CONTAINERS = (list, dict, set, deque, bytearray)
 _PLAIN = frozenset({str, bytes, int, float, complex, bool, tuple, frozenset, range, type(None)})
 _BOUND = frozenset({BuiltinMethodType, MethodWrapperType})
 _OWN = ("verify.", "traces.")
+_KEYS = frozenset({int, str, bytes, bool, type(None)})
+_ITEMS = frozenset({list, dict, deque, bytearray, defaultdict, OrderedDict, Counter})
+NOTHING = object()
+"""Stands for the key of an access that has none."""
+MOST_PARTS = 4096  # of one object are kept; others are named anew
 
 UNSEEN, OTHER, WANTED = 0, 1, 2
 """What a site knows of a class: never looked at, of interest to a survey alone, or a scheduling point."""
@@ -44,13 +51,15 @@ UNSEEN, OTHER, WANTED = 0, 1, 2
 class Site:
     """One access in the program's code: `op` on `field`; `kind` where the code alone tells it, else "".
 
-    `kinds` is None while no access here is a scheduling point, else what is known of each class.
+    `kinds` is None while no access here is a scheduling point, else what is known of each class; `how`
+    is `WHOLE` for an operation of a container that CPython keeps atomic.
     """
 
-    __slots__ = ("field", "kind", "kinds", "op", "pairs", "slot")
+    __slots__ = ("field", "how", "kind", "kinds", "op", "pairs", "slot")
 
-    def __init__(self, op: str, field: str, kind: str = "") -> None:
+    def __init__(self, op: str, field: str, kind: str = "", how: str = VALUE) -> None:
         self.op = op
+        self.how = how
         self.field = field
         self.kind = kind
         self.kinds: dict[type, int] | None = None
@@ -75,12 +84,13 @@ class Global:
 class Shared:
     """What one execution knows of one object: its name once it has one, and its parts."""
 
-    __slots__ = ("base", "history", "keep", "parts")
+    __slots__ = ("base", "history", "holder", "keep", "parts")
 
     def __init__(self, keep: object) -> None:
         self.keep = keep
         self.base = ""
-        self.parts: dict[str, Access] = {}
+        self.holder = ""
+        self.parts: dict[object, Access] = {}
         self.history: dict[str, dict[tuple[int, bool, frozenset[int], str], int]] = {}
 
 
@@ -120,20 +130,28 @@ class Run:
             entry = table[key] = Shared(keep)
         return entry
 
-    def name(self, me: Task, entry: Shared, thing: object, site: Site) -> Access:
-        """Name the part of `thing` that `site` is about."""
+    def name(self, me: Task, entry: Shared, thing: object, site: Site, key: object) -> Access:
+        """Name the part of `thing` that `site` is about, by the item `key` where there is one."""
         if not entry.base:
             kind = site.kind or kind_of(thing)
             if issubclass(type(thing), Global | ModuleType | type):
                 entry.base = kind
             else:
-                key = me.path, kind
-                self.counts[key] = count = self.counts.get(key, 0) + 1
+                maker = me.path, kind
+                self.counts[maker] = count = self.counts.get(maker, 0) + 1
                 entry.base = f"{me.path}:{kind}#{count}"
         slot = site.slot
         text = entry.base if slot == "[]" else f"{entry.base}.{slot}"
-        entry.parts[slot] = target = Access(text, 0, 0)
+        field = site.field
+        if slot == "[]":  # not every instruction shows what the container is held by
+            entry.holder = entry.holder or field.removesuffix("[]")
+            field = f"{entry.holder}[]"
+        pair = f"{site.kind or kind_of(thing)}.{field}"
+        item = "" if key is NOTHING else repr(key)
+        target = Access(text, 0, 0, pair, item, how_of(thing, site, item))
         target.key = text
+        if len(entry.parts) < MOST_PARTS:
+            entry.parts[slot if key is NOTHING else (slot, key, site.how)] = target
         return target
 
 
@@ -164,8 +182,8 @@ def arm(owner: object, sites: Sequence[Site], pairs: frozenset[str], *, everythi
         site.kinds = {} if live or site.field in fields else None
 
 
-def touch(thing: object, site: Site) -> None:
-    """Stand before a read or write of a part of `thing`."""
+def touch(thing: object, site: Site, key: object = NOTHING) -> None:
+    """Stand before a read or write of a part of `thing`, of its item `key` if one is given."""
     kinds = site.kinds
     if kinds is None:
         return
@@ -180,17 +198,46 @@ def touch(thing: object, site: Site) -> None:
     # A step of the only task that can go on, which nobody listens to, is a step to count.
     if run.bare and len(execution.enabled) == 1 and not execution.listening:
         left = execution.left - 1
-        if left >= 0:
+        if left >= 0 and (id(thing) in run.shared or _first(execution, thing, site)):
             execution.left = left
             budget.left = execution.max_jumps
             return
-    _step(execution, thing, site, wanted=verdict == WANTED)
+    _step(execution, thing, site, key, wanted=verdict == WANTED)
+
+
+def _first(execution: Execution, thing: object, site: Site) -> bool:
+    """Let an object be named by the task that touches it first, also where that is no step of note."""
+    me = execution.current
+    if me is not None and not me.done:
+        run.name(me, run.entry(thing), thing, site, NOTHING)
+    return True
+
+
+def touch_item(thing: object, key: object, site: Site) -> None:
+    """Stand before an access to `thing[key]`."""
+    if site.kinds is None:
+        return
+    plain = type(key) in _KEYS and not (type(key) is int and key < 0)
+    touch(thing, site, key if plain else NOTHING)
 
 
 def touch_receiver(method: object, site: Site) -> None:
     """Stand before the call of a container's bound method."""
     if site.kinds is not None and type(method) in _BOUND:
         touch_container(method.__self__, site)  # type: ignore[attr-defined] # just asked
+
+
+def touch_receiver_item(method: object, key: object, site: Site) -> None:
+    """Stand before the call of a bound method whose first argument is `key`, which in a dict or set is one item's."""
+    if site.kinds is not None and type(method) in _BOUND:
+        touch_member(method.__self__, key, site)  # type: ignore[attr-defined] # just asked
+
+
+def touch_member(thing: object, key: object, site: Site) -> None:
+    """Stand before an operation on the member `key` of `thing` if it is a container."""
+    if site.kinds is not None and issubclass(type(thing), CONTAINERS):
+        keyed = type(key) in _KEYS and issubclass(type(thing), dict | set)
+        touch(thing, site, key if keyed else NOTHING)
 
 
 def touch_container(thing: object, site: Site) -> None:
@@ -200,7 +247,25 @@ def touch_container(thing: object, site: Site) -> None:
         touch(thing, site)
 
 
-def _step(execution: Execution, thing: object, site: Site, *, wanted: bool) -> None:
+def how_of(thing: object, site: Site, item: str) -> str:
+    """Say what an access at `site` touches: see `verify.abc.AccessView`."""
+    kind = type(thing)
+    if site.slot == "[]":
+        return VALUE if item and site.how == VALUE and kind in _ITEMS else WHOLE
+    if site.kind or issubclass(kind, type | ModuleType):
+        return VALUE
+    own = (
+        kind.__setattr__ is not object.__setattr__
+        or kind.__getattribute__ is not object.__getattribute__
+    )
+    placed = getattr_static(kind, site.field, None)
+    computed = own or (
+        hasattr(type(placed), "__set__") and type(placed) is not MemberDescriptorType
+    )
+    return COMPUTED if computed else VALUE
+
+
+def _step(execution: Execution, thing: object, site: Site, key: object, *, wanted: bool) -> None:
     me = execution.current
     if me is None or me.done or execution.announcing:
         return
@@ -211,7 +276,8 @@ def _step(execution: Execution, thing: object, site: Site, *, wanted: bool) -> N
         run.survey.see(execution, me, entry, site, site.kind or kind_of(thing))
         if not wanted:
             return
-    target = entry.parts.get(site.slot) or run.name(me, entry, thing, site)
+    part = site.slot if key is NOTHING else (site.slot, key, site.how)
+    target = entry.parts.get(part) or run.name(me, entry, thing, site, key)
     if run.labelling:
         _label_step(execution, me, site, target)
     else:

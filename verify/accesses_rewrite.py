@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from bytecode import Bytecode, Instr
 
 from verify import accesses
+from verify.abc import VALUE, WHOLE
 from verify.accesses import Global, Site
 from verify.accesses_stack import Stack, attribute_of, call_shape, is_method_load, number
 from verify.instrument import ACCESS, GIL, LABEL, call, is_backward
@@ -43,6 +44,8 @@ WRITES = frozenset({
     "add", "discard", "appendleft", "extendleft", "popleft", "rotate", "move_to_end", "subtract",
     "intersection_update", "difference_update", "symmetric_difference_update", "__setitem__", "__delitem__",
 })  # fmt: skip
+KEYED = frozenset({"get", "pop", "setdefault", "add", "discard", "remove"})
+"""Methods whose first argument is the member of a dict or set that they are about."""
 READERS = frozenset({
     "len", "list", "tuple", "sorted", "sum", "min", "max", "set", "frozenset", "dict", "any", "all", "iter",
     "enumerate", "reversed",
@@ -57,9 +60,9 @@ ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_IT
 ATTRIBUTES = {"LOAD_ATTR": "read", "LOAD_METHOD": "read", "STORE_ATTR": "write", "DELETE_ATTR": "write"}  # fmt: skip
 ITEMS = {
     "BINARY_SUBSCR": (2, "read"), "STORE_SUBSCR": (2, "write"), "DELETE_SUBSCR": (2, "write"),
-    "BINARY_SLICE": (3, "read"), "STORE_SLICE": (3, "write"),
+    "BINARY_SLICE": (3, "read"), "STORE_SLICE": (3, "write"), "CONTAINS_OP": (1, "read"),
 }  # fmt: skip
-WALKS = frozenset({"CONTAINS_OP", "GET_ITER", "TO_BOOL"})
+WALKS = frozenset({"GET_ITER", "TO_BOOL"})
 FIRST_IN_PLACE = 13  # of BINARY_OP's operators
 CELLS = {"LOAD_DEREF": "read", "STORE_DEREF": "write", "DELETE_DEREF": "write"}
 GLOBALS = {"LOAD_GLOBAL": "read", "STORE_GLOBAL": "write", "DELETE_GLOBAL": "write"}
@@ -150,13 +153,22 @@ class _Pass:
         if name in GLOBALS:
             return self._global(item, GLOBALS[name])
         if name in ITEMS:
-            place, op = ITEMS[name]
-            return self._hook(accesses.touch, item, place, op, self._held(at, place))
+            return self._item(at, item)
         walked = self._walked(at, item)
         if walked is None:
             return []
         place, op = walked
-        return self._hook(accesses.touch_container, item, place, op, self._held(at, place))
+        field = self._held(at, place)
+        return self._hook(accesses.touch_container, item, place, op, field, whole=True)
+
+    def _item(self, at: int, item: Instr) -> list[Instr]:
+        place, op = ITEMS[item.name]
+        field = self._held(at, place)
+        if item.name == "CONTAINS_OP":
+            return self._hook(accesses.touch_member, item, 1, op, field, second=2, whole=True)
+        if place > 2:  # a slice
+            return self._hook(accesses.touch, item, place, op, field, whole=True)
+        return self._hook(accesses.touch_item, item, place, op, field, second=1)
 
     def _attribute(self, at: int, item: Instr) -> list[Instr]:
         attribute = attribute_of(item)
@@ -220,11 +232,20 @@ class _Pass:
         if is_method_load(self.items[load]) and name in READS | WRITES:
             op = "write" if name in WRITES else "read"
             field = self._held(load, 1)
-            return out + self._hook(accesses.touch_receiver, item, shape.function, op, field)
+            if name in KEYED and shape.first is not None:
+                return out + self._hook(
+                    accesses.touch_receiver_item, item, shape.function, op, field,
+                    second=shape.first, whole=True,
+                )  # fmt: skip
+            return out + self._hook(
+                accesses.touch_receiver, item, shape.function, op, field, whole=True
+            )
         if shape.first is not None and name in READERS | WRITERS:
             op = "write" if name in WRITERS else "read"
             field = self._held(at, shape.first)
-            return out + self._hook(accesses.touch_container, item, shape.first, op, field)
+            return out + self._hook(
+                accesses.touch_container, item, shape.first, op, field, whole=True
+            )
         return out
 
     def _poll_behind(self, at: int, item: Instr) -> list[Instr]:
@@ -236,10 +257,14 @@ class _Pass:
         quiet = load is not None and self.stack.names[load] in {"len", "append"}
         return call(self.poll_unless_quiet if quiet else self.poll, item.location, self.where)
 
-    def _hook(self, hook: Hook, item: Instr, place: int, op: str, field: str) -> list[Instr]:
-        return call(hook, item.location, self._site(op, field), copy=place)
+    def _hook(
+        self, hook: Hook, item: Instr, place: int, op: str, field: str,
+        *, second: int | None = None, whole: bool = False,
+    ) -> list[Instr]:  # fmt: skip
+        site = self._site(op, field, how=WHOLE if whole else VALUE)
+        return call(hook, item.location, site, copy=place, second=second)
 
-    def _site(self, op: str, field: str, kind: str = "") -> Site:
-        site = Site(op, field, kind)
+    def _site(self, op: str, field: str, kind: str = "", how: str = VALUE) -> Site:
+        site = Site(op, field, kind, how)
         self.sites.append(site)
         return site

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from verify.abc import Finding, InvariantError
+from verify.abc import VALUE, Finding, InvariantError
 from verify.detectors.invariants import Invariants
+from verify.detectors.linearizability import finding_of
+from verify.detectors.sometimes import Sometimes
+from verify.linear.search import MOST_STATES, judge
 from verify.primitives.conditions import ConditionState
 from verify.primitives.patches import me_of
 from verify.runtime import current
@@ -18,22 +21,30 @@ from verify.runtime.naming import Holdable, Named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from verify.linear.history import History
+    from verify.linear.specs import Spec
+
 
 class Access:
-    """The target of a declared access: elements [lo, hi) of a named object, all of it where `hi` is 0.
+    """The target of an access: elements [lo, hi) of a named object, or an `item` of it; see `verify.abc.AccessView`.
 
     `key` tells what it is on from everything else in an execution.
     """
 
-    __slots__ = ("hi", "key", "lo", "object")
+    __slots__ = ("hi", "how", "item", "key", "lo", "object", "pair")
 
     key: str | tuple[str, int, int]
 
-    def __init__(self, object_name: str, lo: int, hi: int) -> None:
+    def __init__(  # noqa: PLR0917 - made at every access to a part seen for the first time
+        self, object_name: str, lo: int, hi: int, pair: str = "", item: str = "", how: str = VALUE
+    ) -> None:
         self.key = (object_name, lo, hi)
         self.object = object_name
         self.lo = lo
         self.hi = hi
+        self.pair = pair or object_name
+        self.item = item
+        self.how = how
 
     @property
     def name(self) -> str:
@@ -80,6 +91,39 @@ def broken(name: str, wrong: str) -> None:
             cause="broken invariant", message=f"{name}: {wrong}", key=(name,), culprits=culprits
         )
     )
+
+
+def sometimes(condition: object, name: str) -> None:
+    """Say that `condition` should be true in some execution of a search; one in which it never was is inconclusive.
+
+    `name` names the place, at most a thousand of them a search.
+    """
+    execution = current.controlled()
+    if execution is not None:
+        for detector in execution.detectors:
+            if isinstance(detector, Sometimes):
+                detector.see(name, true=bool(condition))
+                return
+
+
+def linearizable(history: History, spec: Spec, *, most: int = MOST_STATES) -> bool:
+    """Judge the calls recorded in `history` by a sequential specification; call it when they are over.
+
+    Inside a check a history that no order of the calls explains ends the execution, while every stack
+    still stands; outside it raises `InvariantError`. True means explained; False that `most` states did not decide
+    it, which is noted.
+    """
+    result = judge(history.calls, spec, most=most)
+    execution = current.controlled()
+    culprits = () if execution is None else (me_of(execution).path,)
+    found = finding_of(history, result, culprits)
+    if found is None:
+        return True
+    if execution is not None:
+        execution.note_or_report(found)
+    elif found.fatal:
+        raise InvariantError(history.name, "\n".join((found.message, *found.details)))
+    return False
 
 
 def is_free(lock: object) -> bool:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from traces import token as tokens
 from traces.text import show
+from verify import detecting, registry, report
 from verify import granularity as granularities
 from verify import program as programs
-from verify import registry, report
 from verify._real import perf_counter
 from verify.abc import CheckFailed, CheckInconclusive, ForeignBuild, UsageError
 from verify.builds import ANY, CHOICES
@@ -54,7 +54,8 @@ class Plan:
     `goal` is what a pass is to be worth. A body that starts no thread passes only
     where it need not be `threaded`.
     `granularity`, one of `verify.granularity.MODES`, says where scheduling points lie; None stands
-    for what the body asks for, else `auto`. `shrink` are the seconds for shrinking and explaining.
+    for what the body asks for, else `auto`. `shrink` are the seconds for shrinking and explaining. `detect` are
+    names of detectors to watch besides (`verify.detecting`).
     """
 
     executions: int | None = None
@@ -67,6 +68,7 @@ class Plan:
     shrink: float = SHRINK_S
     goal: Goal = NO_GOAL
     threaded: bool = True
+    detect: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("executions", self.executions), ("seconds", self.seconds)):
@@ -82,6 +84,7 @@ class Plan:
             granularities.parse(self.granularity)
         if isinstance(self.shrink, bool) or not 0 <= self.shrink < inf:
             raise UsageError(f"shrink is {self.shrink!r}; give seconds, 0 for not at all")
+        detecting.check(self.detect)
 
     def searcher(self) -> NamedStrategy:
         """Return a fresh strategy."""
@@ -110,6 +113,7 @@ def check(
     backend: str = GREENLETS,
     builds: str = ANY,
     shrink: float = SHRINK_S,
+    detect: Sequence[str] = (),
 ) -> Exploration:
     """Run `fn` under many interleavings; return what was explored, or raise `CheckFailed` with the report.
 
@@ -124,13 +128,18 @@ def check(
     `replay` is a token from a report: that schedule alone is run. `backend` is "greenlets", or
     "threads" for code that needs an OS thread for each task (asyncio loops, extensions bound to a
     thread). With `builds` "running" a failure that this build of Python cannot show is a `ForeignBuild`
-    warning. What is found is shrunk and explained for at most `shrink` seconds, all finds together (0:
-    not at all). Raises `CheckInconclusive` when something outside the schedule decides or no
-    thread is started, `UsageError` for arguments that cannot be used.
+    warning. `detect` are names of detectors to use besides the default ones: `race`, `atomicity`,
+    `starvation`, `leaks`, `undrained`, `lockset`, or `module:Class`. What is found is shrunk and
+    explained for at most `shrink` seconds, all finds together (0: not at all). Raises
+    `CheckInconclusive` when something outside the schedule decides or no thread is started,
+    `UsageError` for arguments that cannot be used.
     """
     __tracebackhide__ = True
     goal = Goal(confidence, bug_depth, unseen)
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal)
+    plan = Plan(
+        executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal,
+        detect=tuple(detect),
+    )  # fmt: skip
     programs.refuse_uncallable(_name(fn), fn)
     program = _program(fn, _name(fn), packages, settings)
     return _check(program, plan, replay)
@@ -152,6 +161,7 @@ def interleavings(
     backend: str = GREENLETS,
     builds: str = ANY,
     shrink: float = SHRINK_S,
+    detect: Sequence[str] = (),
 ) -> Callable[[Callable[P, object]], Callable[P, None]]:
     """Make a test function check its body under many interleavings; the arguments are those of `check`.
 
@@ -159,7 +169,10 @@ def interleavings(
     same values.
     """
     goal = Goal(confidence, bug_depth, unseen)
-    plan = Plan(executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal)
+    plan = Plan(
+        executions, seconds, strategy, seed, backend, granularity, builds, shrink, goal,
+        detect=tuple(detect),
+    )  # fmt: skip
 
     def decorate(test: Callable[P, object]) -> Callable[P, None]:
         programs.refuse_lazy(_name(test), test)
@@ -189,6 +202,7 @@ def _program(fn: Body, target: str, packages: Sequence[str], settings: Settings 
 
 def _check(program: Program, plan: Plan, given: str | None) -> Exploration:
     __tracebackhide__ = True
+    program = program.watched(plan.detect)
     asked = caller.get()
     token = tokens.decode(given) if given is not None else None
     if token is None and asked is not None and asked.takes(program.digest):
@@ -201,6 +215,8 @@ def _check(program: Program, plan: Plan, given: str | None) -> Exploration:
         name = program.target.rpartition(":")[2].rpartition(".")[2]
         packages = program.options.get("packages", "").split()
         scope = f", packages={packages!r}" if packages else ""
+        if plan.detect:
+            scope += f", detect={list(detecting.unique(plan.detect))!r}"
         return [f"replay: verify.check({name}{scope}, replay={text!r})"]
 
     return conduct(program, plan, closing, token)

@@ -22,14 +22,15 @@ from traces import store
 from traces import token as tokens
 from traces.errors import InputError
 from traces.text import plain, show
+from verify import detecting, registry, report
 from verify import program as programs
 from verify import progress as watchers
-from verify import registry, report
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
 from verify.config import SHRINK_S, Config, find
 from verify.coverage import command as coverage_command
 from verify.coverage import save as store_coverage
+from verify.detectors import ON_REQUEST
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.goals import Goal, settle
 from verify.granularity import MODES
@@ -109,6 +110,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
         choices=CHOICES,
         help="which failures count: of any build of Python (default), or those alone that the running one can show",
     )
+    _detect(parser, "watch by these besides")
     parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument(
         "--check-determinism",
@@ -189,8 +191,20 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--package", action="append", default=[], metavar="NAME", help="as given to explore"
     )
+    _detect(parser, "as given to explore")
     parser.add_argument("--no-stacks", action="store_true", help="leave the backtraces out")
     _backend(parser)
+
+
+def _detect(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--detect",
+        action="extend",
+        type=detecting.split,
+        default=[],
+        metavar="NAME,...",
+        help=f"{what}: {', '.join(ON_REQUEST)}, or module:Class",
+    )
 
 
 def _backend(parser: argparse.ArgumentParser) -> None:
@@ -246,7 +260,7 @@ def run_explore(args: argparse.Namespace) -> int:
     try:
         defaults = find(Path.cwd())
         fill_in(args, defaults)
-        program = programs.load(args.target, args.package)
+        program = programs.load(args.target, args.package).watched(args.detect)
         wanted = args.granularity or (None if program.asked else defaults.granularity)
         program = program.by_default(wanted)
         goal: Goal = args.goal
@@ -366,6 +380,7 @@ def _fill_in_last(args: argparse.Namespace, defaults: Config) -> None:
         args.shrink = SHRINK_S if defaults.shrink is None else defaults.shrink
     if args.no_shrink:
         args.shrink = 0.0
+    args.detect = args.detect or list(defaults.detect)
     args.output = args.output or defaults.output or store.DIRECTORY
 
 
@@ -424,6 +439,7 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
         "diverged": state.diverged,
         "parts": state.parts,
         "lost": [lost.text for lost in state.lost],
+        "sometimes": {name: list(counts) for name, counts in state.hopes.items()},
         "groups": [_group_json(group, files[key]) for key, group in state.groups.items()],
         "warnings": [_group_json(group, files[key]) for key, group in state.warnings.items()],
         "notes": [_group_json(group, "") for group in state.notes.values()],
@@ -484,15 +500,18 @@ def run_replay(args: argparse.Namespace) -> int:
 def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Trace | None]:
     if args.token is not None:
         token = tokens.decode(args.token)
-        packages = args.package or find(Path.cwd()).packages
-        return programs.load(args.what, packages), token, None
+        defaults = find(Path.cwd())
+        program = programs.load(args.what, args.package or defaults.packages)
+        return program.watched(args.detect or defaults.detect), token, None
     if ":" in args.what and not Path(args.what).exists():
         raise UsageError(
             f"{args.what!r} needs a token behind it: stage3 replay {args.what} s3:1:..."
         )
     trace = store.load(Path(args.what))
     packages = args.package or trace.program.options.get("packages", "").split()
-    return programs.load(trace.program.target, packages), tokens.from_trace(trace), trace
+    detect = args.detect or trace.program.options.get(detecting.OPTION, "").split()
+    program = programs.load(trace.program.target, packages).watched(detect)
+    return program, tokens.from_trace(trace), trace
 
 
 def run_coverage(args: argparse.Namespace) -> int:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verify import registry
+from verify import detecting, registry
 from verify.abc import UsageError
 from verify.builds import CHOICES
+from verify.detectors import ON_REQUEST
 from verify.granularity import MODES
 from verify.runtime.carriers import BACKENDS
 
@@ -47,6 +48,7 @@ class Config:
     confidence: float | None = None
     bug_depth: int | None = None
     unseen: float | None = None
+    detect: tuple[str, ...] = ()
 
 
 def _executions(value: object) -> int | None:
@@ -81,6 +83,16 @@ def _strategies(value: object) -> tuple[str, ...] | None:
     try:
         for spec in value:
             registry.split(spec)
+    except UsageError:
+        return None
+    return tuple(value)
+
+
+def _detect(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return None
+    try:
+        detecting.check(value)
     except UsageError:
         return None
     return tuple(value)
@@ -131,6 +143,10 @@ _KEYS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "backend": (_backend, "one of " + ", ".join(f'"{name}"' for name in BACKENDS)),
     "builds": (_builds, "one of " + ", ".join(f'"{name}"' for name in CHOICES)),
     "shrink": (_shrink, "a number of seconds, 0 for not at all"),
+    "detect": (
+        _detect,
+        "a list of " + ", ".join(f'"{name}"' for name in ON_REQUEST) + ', or "module:Class"',
+    ),
     "output": (_output, 'a directory, like "stage3-out"'),
 }
 

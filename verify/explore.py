@@ -132,6 +132,8 @@ class Exploration:
     parts: str = ""
     """Where the search was divided, into what."""
     lost: list[Lost] = field(default_factory=list)
+    hopes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """What was to be reached (`verify.sometimes`): how often it was asked for, and how often reached."""
     threads: int = 0
     threaded: bool = False
     short: str | None = None
@@ -145,7 +147,7 @@ class Exploration:
             return self.diverged
         if not self.executions:
             return "nothing was explored"
-        return ALONE if self.alone else self.short or ""
+        return ALONE if self.alone else self.short or "; ".join(self.unmet)
 
     @property
     def alone(self) -> bool:
@@ -164,6 +166,15 @@ class Exploration:
         if self.exhausted:
             return Verdict.EXHAUSTED
         return Verdict.INCONCLUSIVE if self.lost else Verdict.NOT_FOUND
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Return a sentence for each goal that no execution reached."""
+        return tuple(
+            f"never true in {self.executions:,} executions: sometimes {name!r}, asked {asked:,} times"
+            for name, (asked, reached) in self.hopes.items()
+            if not reached
+        )
 
     @property
     def explained(self) -> bool:
@@ -250,6 +261,8 @@ def explore(
         state.granularity = session.watch.granularity.text
         if confirming:
             settle(session, state, strategy, builds, shrink=shrink)
+    for detector in detectors:
+        state.hopes.update(detector.hopes())
     _weigh(state, strategy)
     return state
 

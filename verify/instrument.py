@@ -53,14 +53,21 @@ def call(
     location: InstrLocation | None,
     *constants: object,
     copy: int | None = None,
+    second: int | None = None,
 ) -> list[Instr]:
-    """Return a call of `hook` whose result is dropped: a copy of the `copy`-th stack item (from 1), then constants."""
+    """Return a call of `hook` whose result is dropped.
+
+    Its arguments are a copy of the `copy`-th stack item (from 1), one of the `second`-th, then constants.
+    """
     load = Instr("LOAD_CONST", hook, location=location)
     null = Instr("PUSH_NULL", location=location)
     out = [load, null] if sys.version_info >= (3, 13) else [null, load]
     count = len(constants)
     if copy is not None:
         out.append(Instr("COPY", copy + 2, location=location))
+        count += 1
+    if second is not None:
+        out.append(Instr("COPY", second + 3, location=location))
         count += 1
     out += [Instr("LOAD_CONST", constant, location=location) for constant in constants]
     if sys.version_info < (3, 12):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from traces.text import PYTEST
+from verify import detecting
 from verify.abc import Settings, UsageError
 from verify.detectors import default_detectors
 from verify.importing import imported
@@ -68,6 +69,16 @@ class Program:
             hasher.update(b"\0" + Path(name).name.encode() + b"\0")
             hasher.update(_text(name))
         return hasher.hexdigest()
+
+    def watched(self, names: Sequence[str]) -> Program:
+        """Return the same program, watched by the detectors of these names besides its own."""
+        if not names:
+            return self
+        wanted = detecting.unique(names)
+        detecting.check(wanted)
+        own = self.detectors
+        options = {**self.options, detecting.OPTION: " ".join(wanted)}
+        return replace(self, options=options, detectors=lambda: [*detecting.make(wanted), *own()])
 
     def by_default(self, granularity: str | None = None) -> Program:
         """Return the same program at the granularity given; else at what it asked for; else at `auto`."""
@@ -304,7 +315,7 @@ def refuse_other(program: Program, token: Token) -> None:
     if token.program_digest != program.digest:
         raise UsageError(
             f"this schedule was recorded on another text of {program.target} (digest {token.program_digest}, "
-            f"now {program.digest}); check that text out, or explore again"
+            f"now {program.digest}), or with other packages or detectors; check that text out, or explore again"
         )
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     if token.python and token.python != own:

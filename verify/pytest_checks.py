@@ -55,8 +55,9 @@ def marked(item: pytest.Function) -> Config:
     if mark.args:
         raise UsageError(f"{where} takes no positional arguments; say {MARKER}(executions=500)")
     given = dict(mark.kwargs)
-    if isinstance(given.get("packages"), tuple):
-        given["packages"] = list(given["packages"])
+    for name in ("packages", "detect"):
+        if isinstance(given.get(name), tuple):
+            given[name] = list(given[name])
     return files.parse(given, where)
 
 
@@ -98,7 +99,8 @@ def program_of(item: pytest.Function) -> Program:
     names = item._fixtureinfo.argnames  # noqa: SLF001 - as pytest's own pytest_pyfunc_call does
     values = {name: item.funcargs[name] for name in names if name in item.funcargs}
     body = functools.partial(item.obj, **values)
-    return programs.of_code(body, item.nodeid, packages, file=str(item.path))
+    program = programs.of_code(body, item.nodeid, packages, file=str(item.path))
+    return program.watched(marked(item).detect or defaults(item.config).detect)
 
 
 def run(item: pytest.Function, token: Token | None) -> None:

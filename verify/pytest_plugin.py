@@ -31,7 +31,7 @@ MARKER = "interleavings"
 SECTION = "stage3 schedule"
 DESCRIPTION = (
     f"{MARKER}(executions=1000, seconds=None, strategy='portfolio', seed=0, granularity='auto', packages=(), "
-    "backend='greenlets', builds='any', shrink=2, confidence=None, bug_depth=None, unseen=None): "
+    "backend='greenlets', builds='any', shrink=2, confidence=None, bug_depth=None, unseen=None, detect=()): "
     "check the test under many thread interleavings (stage3)"
 )
 FILE = "pyproject.toml"

@@ -46,6 +46,8 @@ def summary(state: Exploration) -> str:
     if state.notes:
         lines.append("  noted on the way (no execution ends with these):")
         lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]
+    if state.groups:
+        lines += [f"  {sentence}" for sentence in state.unmet]
     lines += worth(state)
     return "\n".join(lines)
 

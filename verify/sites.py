@@ -10,12 +10,15 @@ from __future__ import annotations
 import dis
 import os
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FrameType
+
+    from verify.abc import Place
 
 _HERE = f"{Path(__file__).resolve().parent}{os.sep}"
 _FOLDED = tuple(
@@ -58,6 +61,24 @@ def frames(innermost: FrameType | None) -> Iterator[FrameType]:
         if not is_framework(frame.f_code.co_filename) and not frame.f_globals.get(FOLD):
             yield frame
         frame = frame.f_back
+
+
+def stack_of_frame(innermost: FrameType | None) -> tuple[Place, ...]:
+    """Return the places of the program in a stack, innermost first."""
+    return tuple((frame.f_code, frame.f_lasti) for frame in frames(innermost))
+
+
+@lru_cache(maxsize=4096)
+def line_of(code: CodeType, offset: int) -> int:
+    """Return the source line of the instruction at `offset`, or that of the function where it has none."""
+    place = next(islice(code.co_positions(), offset // 2, None), (None,))
+    return place[0] or code.co_firstlineno
+
+
+def place_text(place: Place) -> str:
+    """Return `file:line function` of one place."""
+    code, offset = place
+    return f"{short(code.co_filename)}:{line_of(code, offset)} {code.co_qualname}"
 
 
 def site_of_frame(innermost: FrameType | None) -> str:

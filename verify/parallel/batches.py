@@ -115,6 +115,8 @@ class Batch:
     worth: str
     last: bool
     unlisted: int = 0
+    hopes: tuple[tuple[str, int, int], ...] = ()
+    """What was to be reached, how often it was asked for and how often reached."""
 
     @classmethod
     def of(cls, state: Exploration, *, found: bool) -> Self:
@@ -133,6 +135,7 @@ class Batch:
             state.worth,
             state.exhausted or bool(state.diverged) or found,
             left_out + more,
+            tuple((name, *counts) for name, counts in state.hopes.items()),
         )
 
     def as_json(self) -> dict[str, Json]:
@@ -149,6 +152,10 @@ class Batch:
             "worth": self.worth,
             "last": self.last,
             "unlisted": self.unlisted,
+            "hopes": [
+                {"name": name, "asked": asked, "reached": reached}
+                for name, asked, reached in self.hopes
+            ],
         }
 
     @classmethod
@@ -167,6 +174,10 @@ class Batch:
             row.text("worth"),
             row.flag("last"),
             row.whole("unlisted"),
+            tuple(
+                (goal.text("name"), goal.whole("asked"), goal.whole("reached"))
+                for goal in row.rows("hopes")
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from verify import detecting
 from verify.abc import UsageError
 from verify.explore import Lost
 from verify.parallel import exploring, journals
@@ -116,6 +117,7 @@ def explored(
         twice=args.check_determinism,
         backend=args.backend,
         builds=args.builds,
+        detect=detecting.unique(args.detect),
     )
     with ExitStack() as stack:
         journal = None

@@ -105,6 +105,9 @@ def merged(program: Program, batches: Batches, seconds: float) -> Exploration:
         for table, kinds in ((state.groups, row.groups), (state.notes, row.notes)):
             for kind in kinds:
                 _count(table, kind, begin, before)
+        for name, asked, reached in row.hopes:
+            had = state.hopes.get(name, (0, 0))
+            state.hopes[name] = had[0] + asked, had[1] + reached
         before += row.seconds
         unlisted += row.unlisted
         worths.append(row.worth)

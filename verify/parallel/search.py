@@ -17,8 +17,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from verify import detecting, registry
 from verify import program as programs
-from verify import registry
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
 from verify.granularity import parse as granularity_of
@@ -74,6 +74,7 @@ class Search:
     backend: str = GREENLETS
     granularity: str = "auto"
     builds: str = ANY
+    detect: tuple[str, ...] = ()
     hash_seed: str = field(default_factory=own_hash_seed)
 
     def __post_init__(self) -> None:
@@ -105,7 +106,7 @@ class Search:
         # First of all: what is imported of a package decides which of its files are under test.
         for name in self.modules:
             imported(name)
-        found = programs.load(self.target, self.packages)
+        found = programs.load(self.target, self.packages).watched(self.detect)
         if found.digest != self.digest:
             raise UsageError(
                 f"the search is of another text of {self.target} (digest {self.digest}, here {found.digest}); "
@@ -190,6 +191,8 @@ class Search:
             words.append("--fair")
         for package in self.packages:
             words += ["--package", package]
+        if self.detect:
+            words += ["--detect", ",".join(self.detect)]
         if self.granularity != "auto":
             words += ["--granularity", self.granularity]
         if self.backend != GREENLETS:
@@ -218,6 +221,7 @@ class Search:
             "backend": self.backend,
             "granularity": self.granularity,
             "builds": self.builds,
+            "detect": " ".join(self.detect),
             "hash seed": self.hash_seed,
             "python": platform.python_version(),
             "stage3": own_version(),
@@ -249,6 +253,7 @@ class Search:
             backend=row.text("backend"),
             granularity=row.text("granularity"),
             builds=row.text("builds"),
+            detect=tuple(row.text("detect").split()),
             hash_seed=row.text("hash seed"),
         )
         for name, own in (("python", platform.python_version()), ("stage3", own_version())):
@@ -263,6 +268,7 @@ class Search:
         ):
             raise RowError(f"hash seed is {search.hash_seed[:60]!a}, no whole number")
         registry.check(search.strategy)
+        detecting.check(search.detect)
         granularity_of(search.granularity)
         if search.backend not in BACKENDS or search.builds not in CHOICES:
             raise RowError(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 
+MOST_KEPT = 15  # notifications of one condition, for the report
+
+
 class Waiter:
     """One waiting task: its gate stays closed until it is notified, then the lock's gate takes over."""
 
@@ -40,7 +43,7 @@ class Waiter:
 class ConditionState(State):
     """The waiters, and what the report of a lost wake-up needs: notifications that nobody waited for."""
 
-    __slots__ = ("last_notify", "lock", "lost", "lost_at", "waiters")
+    __slots__ = ("history", "lock", "lost", "waiters")
 
     KIND = "Condition"
 
@@ -50,8 +53,7 @@ class ConditionState(State):
         self.lock: object = vars(subject).get("_lock")
         self.waiters: deque[Waiter] = deque()
         self.lost = 0
-        self.lost_at = ""
-        self.last_notify = ""
+        self.history: list[str] = []
 
     def bind(self, lock: Lock | RLock) -> None:
         """Know the lock, which every operation on the condition is on as well."""
@@ -175,13 +177,20 @@ def _notify_some(
     state = ConditionState.of(execution, condition)
     state.bind(lock)
     execution.point(me, op, state)
-    state.last_notify = me.path
+    if execution.record_sites:
+        _tell(execution, me, state)
     if not state.waiters:
         state.lost += 1
-        state.lost_at = execution.site_of(me) if execution.record_sites else me.path
         return
     for _ in range(len(state.waiters) if n is None else min(n, len(state.waiters))):
         _hand_over(execution, state.waiters.popleft(), lock.gate)
+
+
+def _tell(execution: Execution, me: Task, state: ConditionState) -> None:
+    met = "woke " + state.waiting[0].title if state.waiters else "nobody waited"
+    line = f"{me.title} notified at {execution.site_of(me)} (step {execution.steps}): {met}"
+    del state.history[:-MOST_KEPT]
+    state.history.append(line)
 
 
 def _hand_over(execution: Execution, waiter: Waiter, gate: Gate) -> None:

@@ -13,16 +13,27 @@ if TYPE_CHECKING:
     from verify.runtime.task import Task
 
 
+MOST_KEPT = 15  # changes of one event, for the report
+
+
 class EventState(State):
     """The gate is open while the flag is set."""
 
-    __slots__ = ("gate",)
+    __slots__ = ("gate", "history")
 
     KIND = "Event"
 
     def begin(self, execution: Execution, subject: object) -> None:
         """Start from the flag the real event has."""
         self.gate = Gate(execution, self, is_open=bool(getattr(subject, "_flag", False)))
+        self.history: list[str] = []
+
+    def tell(self, execution: Execution, me: Task, what: str) -> None:
+        """Keep who set or cleared the flag, for the report (runs that record sites only)."""
+        if execution.record_sites:
+            del self.history[:-MOST_KEPT]
+            line = f"{me.title} {what} it at {execution.site_of(me)} (step {execution.steps})"
+            self.history.append(line)
 
 
 def _init(execution: Execution, _me: Task, event: threading.Event) -> None:
@@ -41,6 +52,7 @@ def _set(execution: Execution, me: Task, event: threading.Event) -> None:
     execution.point(me, "Event.set", state)
     event._flag = True  # type: ignore[attr-defined]  # noqa: SLF001 - the real event's state, kept true
     state.gate.set_open()
+    state.tell(execution, me, "set")
 
 
 def _clear(execution: Execution, me: Task, event: threading.Event) -> None:
@@ -48,6 +60,7 @@ def _clear(execution: Execution, me: Task, event: threading.Event) -> None:
     execution.point(me, "Event.clear", state)
     event._flag = False  # type: ignore[attr-defined]  # noqa: SLF001 - the real event's state, kept true
     state.gate.set_closed()
+    state.tell(execution, me, "cleared")
 
 
 def _wait(

@@ -382,7 +382,7 @@ class Adopted(Mutex, Generic[R]):
         self.creator, self.serial = "early", execution.early
         self.site = ""  # where it is used first says nothing of where it was made
         if self.found and execution.record_sites:
-            execution.entitle(self, self.found)
+            self.entitle(self.found)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the model, or the real lock for an uncontrolled caller."""

@@ -28,15 +28,23 @@ if TYPE_CHECKING:
 class QueueState(State):
     """Gates of one queue: something to get, room to put, all work done."""
 
-    __slots__ = ("all_done", "not_empty", "not_full")
+    __slots__ = ("all_done", "bounded", "not_empty", "not_full")
 
     KIND = "Queue"
+
+    bounded: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room now."""
+        return not self.not_full.open
 
     def begin(self, execution: Execution, subject: object) -> None:
         """Start from what the real queue holds."""
         self.not_empty = Gate(execution, self, is_open=False)
         self.not_full = Gate(execution, self, is_open=True)
         self.all_done = Gate(execution, self, is_open=True)
+        self.bounded = getattr(subject, "maxsize", 0) > 0
         if isinstance(subject, queue.Queue) and hasattr(subject, "queue"):
             self.settle(subject)
 

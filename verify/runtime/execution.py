@@ -32,16 +32,16 @@ from verify.runtime.finalizing import Pin, unpin, wait
 from verify.runtime.gate import Gate
 from verify.runtime.interrupts import deliver, from_outside, heard, wake_all
 from verify.runtime.task import Task
-from verify.sites import assigned_name, site_of_frame
+from verify.sites import site_of_frame, stack_of_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
     from weakref import ReferenceType
 
-    from verify.abc import Detector, Strategy, TaskView
+    from verify.abc import Detector, Place, Strategy, TaskView
     from verify.runtime.carriers import Backend
-    from verify.runtime.naming import Holdable, Named
+    from verify.runtime.naming import Holdable
 
     Snapshot = Callable[["Execution"], None]
     Choose = Callable[[Sequence[Task], Task], Task]
@@ -224,10 +224,8 @@ class Execution(EnabledTasks):
         for task in self.tasks:
             if not task.done:
                 self.current = task
-                self.enabled = [
-                    task,
-                    task,
-                ]  # so that every operation of a dying task asks `_refuse`
+                # So that every operation of a dying task asks `_refuse`.
+                self.enabled = [task, task]
                 self.pool.kill(task)
         self.left = left
 
@@ -580,18 +578,9 @@ class Execution(EnabledTasks):
         """Return `file:line function` of the program under test where `task` stands."""
         return site_of_frame(self.frame_of(task))
 
-    def remember_site(self, named: Named) -> None:
-        """Keep where an object was made (runs that record sites only)."""
-        frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's own frame
-        named.site = site_of_frame(frame)
-        label = assigned_name(frame)
-        if label:
-            self.entitle(named, label)
-
-    def entitle(self, named: Named, label: str) -> None:
-        """Give an object the name under which reports speak of it; another one of that name gets a number behind it."""
-        self.labels[label] = count = self.labels.get(label, 0) + 1
-        named.label = label if count == 1 else f"{label}#{count}"
+    def stack_of(self, task: TaskView) -> tuple[Place, ...]:
+        """Return where `task` stands, innermost first, in the program's own code."""
+        return stack_of_frame(self.frame_of(task))
 
 
 def _ended() -> object:

@@ -9,7 +9,10 @@ first use (`early:Event#1`).
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+from verify.sites import assigned_name, site_of_frame
 
 if TYPE_CHECKING:
     from verify.runtime.execution import Execution
@@ -44,7 +47,21 @@ class Named:
             self.creator = maker.path
             self.serial = maker.made
         if execution.record_sites:
-            execution.remember_site(self)
+            self.remember_site()
+
+    def remember_site(self) -> None:
+        """Keep where the object was made, and what the program calls it (runs that record sites only)."""
+        frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's own frame
+        self.site = site_of_frame(frame)
+        label = assigned_name(frame)
+        if label:
+            self.entitle(label)
+
+    def entitle(self, label: str) -> None:
+        """Take the name under which reports speak of the object; another one of that name gets a number behind it."""
+        labels = self.execution.labels
+        labels[label] = count = labels.get(label, 0) + 1
+        self.label = label if count == 1 else f"{label}#{count}"
 
     @property
     def name(self) -> str:
