@@ -7,7 +7,7 @@ VERIFY_LOG := $(VENV)/.test-verify.log
 
 # A tracer slows child processes and whole searches: these run without coverage.
 UNTRACED := $(addprefix tests/verify/test_,check.py config.py cpython.py determinism.py \
-	differential.py examples.py programs20.py observe_children.py pytest_plugin.py uncontrolled.py) \
+	differential.py examples.py lock_order_random.py programs20.py observe_children.py pytest_plugin.py uncontrolled.py) \
 	$(addprefix tests/stress/test_,hang_plugin.py hang_zoo.py reproduce_real.py)
 
 .PHONY: hunt test lint bench clean

@@ -210,6 +210,19 @@ def test_command_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.slow
+def test_command_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A nested monitor in which an execution slept for ever is confirmed by that execution."""
+    target = f"{HERE}:monitor"
+
+    assert 1 == main(["lock-order", target, "--executions", "40", "--output", str(tmp_path)])
+
+    shown = capsys.readouterr().out
+    assert "confirmed: nested monitor: outer -> ready" in shown
+    assert f"replay: stage3 replay {target} s3:1:" in shown
+    assert "holding outer: every notification seen is made with it" in shown
+
+
+@pytest.mark.slow
 def test_command_merges_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--into` merges with what is there; files alone are judged without steering."""
     into = tmp_path / "order.json"

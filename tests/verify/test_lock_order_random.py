@@ -50,13 +50,13 @@ def program(threads: list[Blocks], *, joined: bool) -> Callable[[], None]:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(blocks, min_size=2, max_size=3), st.booleans())
 def test_no_deadlock_is_missed(threads: list[Blocks], joined: bool) -> None:
     """Where a schedule with at most two preemptions deadlocks, one execution without any shows a potential cycle."""
     made = of(program(threads, joined=joined)).at("sync")
 
-    hangs = explore(made, DFS(preemptions=2), executions=600, first_only=True).groups
+    hangs = explore(made, DFS(preemptions=2), executions=300, first_only=True).groups
     found = findings(collect(made, RandomWalk(stay=1.0), executions=1).graph)
 
     assert found or not hangs
