@@ -284,7 +284,7 @@ def settle(
         session,
         list(state.groups.values()),
         shrink,
-        lambda group: _record_here(session, group, strategy),
+        lambda group: record_again(session, group, strategy),
     )
     if builds == RUNNING:
         state.warnings = {key: of for key, of in state.groups.items() if is_for_another(of.build)}
@@ -408,10 +408,11 @@ def confirm(session: Session, group: Group, strategy: NamedStrategy) -> None:
         session, group.finding, group.choices, group.granularity, group.first
     )
     with session.at(group.granularity):
-        _record_here(session, group, strategy)
+        record_again(session, group, strategy)
 
 
-def _record_here(session: Session, group: Group, strategy: NamedStrategy) -> None:
+def record_again(session: Session, group: Group, strategy: NamedStrategy) -> None:
+    """Run the group's choices, where the session stands, with every listener on: fills in trace, token and doubts."""
     program = session.program
     recorder = Recorder()
     replay = Replay(group.choices)

@@ -1,4 +1,4 @@
-"""What a test raises to leave itself, rather than to fail: skips and the like pass through a check.
+"""What a test raises to leave itself, rather than to fail: skips, assumptions that do not hold and the like.
 
 Promises: they reach the caller of the check as they were raised, whatever execution raised them. In
 a thread other than the main one they stay what they are there: exceptions that nobody catches.
@@ -15,8 +15,12 @@ from verify.abc import UsageError
 if TYPE_CHECKING:
     from verify.program import Body
 
-# What `pytest.exit`, `pytest.skip` and `pytest.xfail` raise; without pytest loaded nobody does.
-_PYTEST = ("_pytest.outcomes", ("Exit", "Skipped", "XFailed"))
+# What `pytest.exit`, `pytest.skip`, `pytest.xfail` and `hypothesis.assume` raise, and how Hypothesis ends an example;
+# where these are not loaded nobody does.
+_HOMES = {
+    "_pytest.outcomes": ("Exit", "Skipped", "XFailed"),
+    "hypothesis.errors": ("UnsatisfiedAssumption", "StopTest"),
+}
 
 
 class LeftTheTest(UsageError):  # noqa: N818 - says what happened
@@ -29,8 +33,11 @@ class LeftTheTest(UsageError):  # noqa: N818 - says what happened
 
 def leaving() -> tuple[type[BaseException], ...]:
     """Return the exceptions by which a test leaves itself."""
-    home, names = _PYTEST
-    kinds = [getattr(sys.modules.get(home), name, None) for name in names]
+    kinds = [
+        getattr(sys.modules.get(home), name, None)
+        for home, names in _HOMES.items()
+        for name in names
+    ]
     known = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException)]
     return (unittest.SkipTest, *known)
 

@@ -14,6 +14,7 @@ import argparse
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from verify.caller import CHECKED, Caller, caller
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from contextlib import AbstractContextManager
 
     from traces.token import Token
     from verify.config import Config
@@ -226,7 +228,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     under_way = Caller(lambda: f"pytest {shlex.quote(shown_id(item))} --replay", token)
     reset = caller.set(under_way)
     try:
-        yield
+        with _lasting(item):
+            yield
     finally:
         caller.reset(reset)
     if token is not None and not under_way.used and OURS not in item.stash:
@@ -235,6 +238,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
             "another text of this one: run the test without --replay to find a schedule anew",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
+
+
+def _lasting(item: pytest.Item) -> AbstractContextManager[None]:
+    """Return what lets the sessions of a Hypothesis test that draws interleavings last from example to example."""
+    drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    if not drawn or "verify.hypothesis_support" not in sys.modules:
+        return nullcontext()
+    from verify.lasting import sessions_last  # noqa: PLC0415 - few tests draw interleavings
+
+    return sessions_last()
 
 
 def shown_id(item: pytest.Item) -> str:
@@ -299,6 +312,8 @@ def pytest_runtest_makereport(
             brief: BaseException = pytest.fail.Exception(error.headline, pytrace=False)
         else:
             brief = type(error)(error.headline, error.headline)
+            for note in getattr(error, "__notes__", ()):
+                brief.add_note(note)
         info = pytest.ExceptionInfo.from_exception(brief.with_traceback(error.__traceback__))
         report.longrepr = item.repr_failure(info)
         report.sections.append((SECTION, str(error)))

@@ -107,8 +107,14 @@ class Session:
         self.stack.close()
 
     @contextmanager
-    def anew(self) -> Iterator[Self]:
-        """Begin another search in this open session: what the last one learned is forgotten."""
+    def anew(self, program: Program | None = None) -> Iterator[Self]:
+        """Begin another search in this open session: what the last one learned is forgotten.
+
+        `program`, if given, is another body of the same files and settings.
+        """
+        if program is not None:
+            self.program = program
+            self.seeding.body = program.body
         self.watch.renew()
         yield self
 

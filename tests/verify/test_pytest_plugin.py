@@ -17,6 +17,7 @@ from verify.builds import ANY
 from verify.check import DEFAULT_EXECUTIONS
 from verify.pytest_plugin import DESCRIPTION, SECTION
 from verify.runtime.carriers import GREENLETS
+from verify.session import Session
 
 pytest_plugins = ["pytester"]
 
@@ -480,3 +481,39 @@ def test_unused_costs_nothing(suite: Suite) -> None:
         """
     )
     suite.pytester.runpytest_subprocess(*PLUGIN, "test_idle.py").assert_outcomes(passed=1)
+
+
+DRAWN = """
+from hypothesis import Phase, given, settings, strategies as st
+
+from examples.spool import write_and_flush
+from verify.hypothesis_support import interleavings
+
+
+@settings(database=None, derandomize=True, phases=[Phase.generate, Phase.shrink])
+@given(st.lists(st.integers()), interleavings(shrink=0.2))
+def test_spool(items, schedule):
+    schedule.run(write_and_flush, items)
+"""
+
+
+@pytest.mark.slow
+def test_hypothesis(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that draws interleavings shows its report as a section, and what Hypothesis says of its example."""
+    opened: list[Session] = []
+    enter = Session.__enter__
+
+    def entering(self: Session) -> Session:
+        opened.append(self)
+        return enter(self)
+
+    monkeypatch.setattr(Session, "__enter__", entering)
+    (suite.directory / "test_spool.py").write_text(DRAWN)
+
+    result = suite.run("test_spool.py")
+
+    result.assert_outcomes(failed=1)
+    assert "schedule=Interleaving(((0, 1),))" in text(result)
+    assert f"{SECTION}" in text(result)
+    assert "Why it fails" in text(result)
+    assert 1 == len(opened)
