@@ -21,6 +21,7 @@ from stress.reproduce import command as reproduce
 from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
+from verify.certificate import command as certificates
 from verify.lock_order import command as lock_order
 from verify.record import own_version
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     Commands = dict[str, Callable[[argparse.Namespace], int]]
 
 INTERNAL = 3
-CONTROLLED = frozenset({"explore", "replay", "merge", "reproduce", "hunt", "lock-order"})
+CONTROLLED = frozenset(
+    {"certificate", "explore", "replay", "merge", "reproduce", "hunt", "lock-order"}
+)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -41,6 +44,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     parser.add_argument("--version", action="version", version=f"stage3 {own_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     verify_cli.add_parsers(commands)
+    certificates.add_parser(commands)
     trace_cli.add_parser(commands)
     migrate.add_parser(commands)
     hunt.add_parser(commands)
@@ -55,6 +59,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "replay": verify_cli.run_replay,
         "merge": verify_cli.run_merge,
         "coverage": verify_cli.run_coverage,
+        "certificate": certificates.run,
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,

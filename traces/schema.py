@@ -43,6 +43,7 @@ __all__ = [
     "Trace",
     "TraceError",
     "from_json",
+    "program_of",
     "to_json",
 ]
 
@@ -192,7 +193,7 @@ def from_json(text: str) -> Trace:
     _check_version(value)
     top = Fields(value, "", Trace, extra=("format", "version"), optional=LATER)
     trace = Trace(
-        program=_program(top.values["program"], "program"),
+        program=program_of(top.values["program"], "program"),
         schedule=_schedule(top.values["schedule"], "schedule"),
         steps=top.rows("steps", _step, MOST_STEPS),
         tasks=top.rows("tasks", _task, MOST_TASKS),
@@ -276,7 +277,8 @@ def _failure(value: object, where: str) -> Failure | None:
     )
 
 
-def _program(value: object, where: str) -> Program:
+def program_of(value: object, where: str) -> Program:
+    """Return the program that parsed JSON at path `where` holds; raise `TraceError`."""
     fields = Fields(value, where, Program)
     digest = fields.text("digest")
     if not _DIGEST.fullmatch(digest):

@@ -23,7 +23,7 @@ from traces.schema import MOST_CHARACTERS, from_json, to_json
 if TYPE_CHECKING:
     from traces.schema import Trace
 
-__all__ = ["DIRECTORY", "file_name", "list_files", "load", "save"]
+__all__ = ["DIRECTORY", "file_name", "list_files", "load", "read_text", "save", "write_whole"]
 
 DIRECTORY = Path("stage3-out")
 
@@ -39,9 +39,18 @@ def save(trace: Trace, directory: Path = DIRECTORY, *, kind: str = "explore") ->
     text = to_json(trace)
     from_json(text)
     path = directory / file_name(trace, text, kind)
-    partial = directory / f".{path.name}.{uuid4().hex}.part"
+    write_whole(path, text)
+    return path
+
+
+def write_whole(path: Path, text: str, what: str = "a trace") -> None:
+    """Write ASCII `text`, which is `what`, to `path`, whole or not at all; a missing directory is made.
+
+    Raises `TraceError` when it cannot be written.
+    """
+    partial = path.parent / f".{path.name}.{uuid4().hex}.part"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("x", encoding="ascii") as file:
                 file.write(text)
@@ -53,15 +62,14 @@ def save(trace: Trace, directory: Path = DIRECTORY, *, kind: str = "explore") ->
     except OSError as error:
         remedy = "make it a writable directory with room, or give another"
         raise TraceError(
-            str(directory), f"cannot write a trace: {error.strerror}", remedy
+            str(path.parent), f"cannot write {what}: {error.strerror}", remedy
         ) from None
-    return path
 
 
 def load(path: Path) -> Trace:
     """Return the trace in the file at `path`; raise `TraceError` naming the file and the field."""
     try:
-        return from_json(_read(path))
+        return from_json(read_text(path, "give a trace file: stage3 trace ls shows them"))
     except TraceError as error:
         culprit = str(path) if error.culprit == str(path) else f"{path}: {error.culprit}"
         raise TraceError(culprit, error.problem, error.remedy) from None
@@ -91,9 +99,8 @@ def _word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:_MOST_NAME] or "unnamed"
 
 
-def _read(path: Path) -> str:
-    """Return the text of a regular file, at most `MOST_CHARACTERS` bytes of it."""
-    remedy = "give a trace file: stage3 trace ls shows them"
+def read_text(path: Path, remedy: str) -> str:
+    """Return the text of a regular file of at most `MOST_CHARACTERS` bytes; raise `TraceError` with `remedy`."""
     try:
         # A pipe or a device would block or never end: ask before opening.
         regular = stat.S_ISREG(path.stat().st_mode)

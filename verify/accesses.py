@@ -14,11 +14,11 @@ Does not see: what C code does to an object, iteration after its start, `vars()`
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from inspect import getattr_static
 from types import BuiltinMethodType, MemberDescriptorType, MethodWrapperType, ModuleType
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from verify import _real
 from verify.abc import COMPUTED, VALUE, WHOLE
@@ -124,7 +124,7 @@ class Run:
         if entry is None:
             table = self.shared
             try:
-                keep: object = weakref.ref(thing, lambda _: table.pop(key, None))
+                keep: object = ref(thing, lambda _: table.pop(key, None))
             except TypeError:
                 keep = thing
             entry = table[key] = Shared(keep)

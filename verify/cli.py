@@ -27,6 +27,8 @@ from verify import program as programs
 from verify import progress as watchers
 from verify.abc import UsageError
 from verify.builds import ANY, CHOICES
+from verify.certificate import command as certificates
+from verify.certificate.writing import Keeping
 from verify.config import SHRINK_S, Config, find
 from verify.coverage import command as coverage_command
 from verify.coverage import save as store_coverage
@@ -123,6 +125,7 @@ def _explore_parser(parser: argparse.ArgumentParser) -> None:
     )
     _shrinking(parser)
     _backend(parser)
+    certificates.add_option(parser)
     _output(parser)
     parallel.add_options(parser)
 
@@ -259,12 +262,14 @@ def run_explore(args: argparse.Namespace) -> int:
     """Explore, report, and return the exit code."""
     try:
         defaults = find(Path.cwd())
+        certificates.fill_in(args, divided=parallel.divides(args))
         fill_in(args, defaults)
         program = programs.load(args.target, args.package).watched(args.detect)
         wanted = args.granularity or (None if program.asked else defaults.granularity)
         program = program.by_default(wanted)
         goal: Goal = args.goal
         strategy = _strategy(args, goal)
+        keeping = Keeping(strategy) if args.certificate else None
         executions = goal.executions(args.executions, args.seconds, DEFAULT_EXECUTIONS)
         with nullcontext() if args.json else watchers.choose() as progress:
             if parallel.divides(args):
@@ -273,12 +278,16 @@ def run_explore(args: argparse.Namespace) -> int:
                     args, program, executions=executions, progress=progress, on_hang=_give_up
                 )
             else:
-                state = _explored(args, program, strategy, executions, progress)
+                state = _explored(args, program, keeping or strategy, executions, progress)
         coverage = _cover(state, args.coverage)
         files = _files(state, args.output)
+        said = certificates.write(state, keeping, args.certificate) if keeping else ""
     except (UsageError, InputError) as error:
         return refuse("explore", error)
-    return _told(state, files, coverage, as_json=args.json)
+    code = _told(state, files, coverage, as_json=args.json)
+    if said:
+        print(said, file=sys.stderr if args.json else sys.stdout)
+    return code
 
 
 def _explored(
