@@ -52,10 +52,11 @@ if TYPE_CHECKING:
     from verify.lock_order.keys import lock_order_key
     from verify.observe.install import note
     from verify.program import Program, load, scenario
-    from verify.strategies import DFS, PCT, POS, SURW, URW, Portfolio, RandomWalk, ReadsFrom
+    from verify.strategies import DFS, DPOR, PCT, POS, SURW, URW, Portfolio, RandomWalk, ReadsFrom
 
 __all__ = [
     "DFS",
+    "DPOR",
     "PCT",
     "POS",
     "SURW",
@@ -114,7 +115,7 @@ _HOMES = {
     "lock_order.declared": "lock_acquiring lock_releasing",
     "lock_order.keys": "lock_order_key",
     "program": "Program load scenario",
-    "strategies": "DFS PCT POS SURW URW Portfolio RandomWalk ReadsFrom",
+    "strategies": "DFS DPOR PCT POS SURW URW Portfolio RandomWalk ReadsFrom",
 }
 _HOME = {name: f"verify.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -418,6 +418,11 @@ def short_of(strategy: Strategy) -> str | None:
     return short
 
 
+def is_thorough(strategy: Strategy) -> bool:
+    """Say whether a strategy needs every access in conflict to be a scheduling point (attribute `thorough`)."""
+    return bool(getattr(strategy, "thorough", False))
+
+
 def is_complete(strategy: Strategy) -> bool:
     """Say whether a strategy that has nothing left has left nothing out (attribute `complete`, True without it)."""
     return bool(getattr(strategy, "complete", True))

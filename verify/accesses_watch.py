@@ -35,6 +35,7 @@ class Watch:
         self.surveying = False
         self.quiet = 0
         self.labelling = False
+        self.thorough = False  # True: survey every execution, for who must not miss a pair
         self.runs = 0
 
     def open(self) -> None:
@@ -69,7 +70,9 @@ class Watch:
     def before(self) -> Survey | None:
         """Prepare the hooks for the next execution; return the survey if it is to be surveyed."""
         self.runs += 1
-        self.surveying = self.learn and (self.quiet < STEADY or self.runs % EVERY == 0)
+        self.surveying = self.learn and (
+            self.thorough or self.quiet < STEADY or self.runs % EVERY == 0
+        )
         survey = self.survey if self.surveying else None
         accesses.run.begin(survey, labelling=self.labelling)
         accesses.arm(

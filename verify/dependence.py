@@ -51,7 +51,7 @@ TRIES = frozenset({
 WAITS = frozenset({
     "Lock.acquire", "RLock.acquire", "Semaphore.acquire", "Event.wait", "Barrier.leave", "Queue.put", "Queue.get",
     "Queue.join", "SimpleQueue.get", "Thread.join", "Condition.wake", "Condition.timeout",
-    "socket.send", "socket.recv", "socket.accept", "Selector.select", "poll.poll", "epoll.poll",
+    "socket.send", "socket.recv", "socket.accept", "Selector.select", "poll.poll", "epoll.poll", "sleep",
 })  # fmt: skip
 """Those that may have to wait for another operation first."""
 

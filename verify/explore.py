@@ -19,6 +19,7 @@ from verify.abc import (
     UNFINISHED,
     ScheduleMismatchError,
     is_complete,
+    is_thorough,
     name_of,
     remaining,
     restart,
@@ -238,6 +239,7 @@ def explore(
         Session(program, backend, on_hang=on_hang, learn=True) if opened is None else opened.anew()
     )
     with own as session:
+        session.watch.thorough = is_thorough(strategy)
         while executions is None or state.executions < executions:
             if not strategy.new_execution():
                 state.exhausted = is_complete(strategy)

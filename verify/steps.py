@@ -10,7 +10,7 @@ The log is plain values, written on the way (one tuple an operation) and read af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from verify.abc import (
     ALL,
@@ -81,19 +81,19 @@ class Step:
             self.accesses = ((first[0], False), *others)
 
 
-class Standing:
+class Standing(NamedTuple):
     """A task at the end of an execution: the step it would have made next, and whether it could."""
 
-    __slots__ = ("able", "daemon", "step")
-
-    def __init__(self, step: Step, *, able: bool, daemon: bool) -> None:
-        self.step = step
-        self.able = able
-        self.daemon = daemon
+    step: Step
+    able: bool
 
 
 class StepLog(Detector):
-    """Writes the log of each execution. `standing` are the tasks that its end cut short."""
+    """Writes the log of each execution.
+
+    `standing` are the tasks that its end cut short, `daemons` says whether there was one that it may cut short, and
+    `outside` holds what came from outside the schedule.
+    """
 
     name = "steps"
 
@@ -103,16 +103,25 @@ class StepLog(Detector):
         self.standing: list[Standing] = []
         self.paths: list[str] = []
         self.halted = False
+        self.last = 0
+        self.daemons = False
+        self.execution: ExecutionView | None = None
         self.outside: set[str] = set()
+
+    @property
+    def unseen(self) -> int:
+        """The execution's count of now, at its end the last one."""
+        return self.last if self.execution is None else self.execution.unseen
 
     def start(self, execution: ExecutionView) -> None:
         """Begin a new log."""
-        del execution
+        self.execution = execution
         self.entries = []
         self.values = []
         self.standing = []
         self.paths = []
         self.halted = False
+        self.daemons = False
         self.outside = set()
 
     def operation(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
@@ -139,6 +148,7 @@ class StepLog(Detector):
             self._halt(execution)
         elif what == SPAWN:
             self.paths.append(task.path)
+            self.daemons = self.daemons or task.daemon
         elif what == DRAW:
             self.values.append(execution.choices[-1] if execution.choices else 0)
         self.entries.append(
@@ -154,8 +164,14 @@ class StepLog(Detector):
             own = accesses(op, getattr(task.target, "key", task.target))
             able = task.runnable or task.deadline is not None
             step = Step(task.index, op, own, len(self.entries))
-            self.standing.append(Standing(step, able=able, daemon=task.daemon))
+            if task.deadline is not None:
+                step.touch(TIME)
+                if op == WAKE:
+                    step.touch(step.accesses[0][0])
+            self.standing.append(Standing(step, able))
         self.halted = True
+        self.last = execution.unseen
+        self.execution = None
 
     def _parked(self) -> set[int]:
         """The tasks that are in the second half of a wait on a condition."""
@@ -201,8 +217,13 @@ class Steps:
             if unseen != self.unseen:
                 if (unseen - self.unseen) // ON_WAKING:
                     self.list[-1].touch(TIME)
+                    self.list[-1].waits = True  # for its turn among the timers
                 self.unseen = unseen
         self.read = len(entries)
+        now = log.unseen
+        if now != self.unseen:  # the last step has ended, and nothing else has begun
+            self._tail(now - self.unseen)
+            self.unseen = now
 
     def _tail(self, touched: int) -> None:
         """What the step that ends here has touched besides."""
@@ -225,7 +246,6 @@ class Steps:
         step = Step(task, op, own, at)
         if what == TIMEOUT and isinstance(key, tuple):
             step.accesses = ((key[0], True),)
-            step.waits = False
         self.list.append(step)
 
     def _goes_on(self, task: int, op: str) -> bool:

@@ -137,7 +137,7 @@ def test_installed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "luck",
-            "no strategy 'luck'; there are: dfs, pct, portfolio, pos, random, reads_from, surw, urw; or name one",
+            "no strategy 'luck'; there are: dfs, dpor, pct, portfolio, pos, random, reads_from, surw, urw; or name one",
         ),
         ("own search:Luck", "is not of the form module:Class"),
         ("own_search:", "is not of the form module:Class"),

@@ -47,7 +47,8 @@ class EnabledTasks:
         if task.timer is None:
             insort(self.enabled, task, key=order_of)
             return
-        self.unseen += CLOCK
+        if len(self.timers) > 1:
+            self.unseen += CLOCK
         if task is not self.timer_task:
             insort(self.enabled, task, key=order_of)
         self._next_timer()
@@ -60,7 +61,8 @@ class EnabledTasks:
         if task is not self.timer_task:
             self.enabled.remove(task)
         if task.timer is not None:
-            self.unseen += CLOCK
+            if len(self.timers) > 1:
+                self.unseen += CLOCK
             self._next_timer()
 
     def set_timer(self, task: Task, timeout: float) -> None:

@@ -274,14 +274,12 @@ class Execution(EnabledTasks):
             self._over_bound(me)
         if gate.open:
             enabled = self.enabled
+            if timeout is not None:
+                self.set_timer(me, timeout)
             if len(enabled) > 1:
-                if timeout is not None:
-                    self.set_timer(me, timeout)
                 chosen = self.choose(enabled, me)
                 if chosen is me:
                     self.choices.append(0)
-                    if timeout is not None:
-                        self.cancel_timer(me, abc.ON_WAKING)
                 else:
                     at = enabled.index(chosen)
                     self.choices.append(at if chosen.index > me.index else at + 1)
@@ -294,6 +292,8 @@ class Execution(EnabledTasks):
                     me.gate = None
                     if timeout is not None:
                         return self._after_timed_wait(me, gate)
+            if timeout is not None:
+                self.cancel_timer(me, abc.ON_WAKING)
             if self.listening:
                 if self.interrupts:
                     return heard(self, me, gate)

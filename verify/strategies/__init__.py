@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from verify.abc import Strategy
 from verify.strategies.dfs import DFS
+from verify.strategies.dpor import DPOR
 from verify.strategies.pct import PCT
 from verify.strategies.portfolio import Portfolio
 from verify.strategies.pos import POS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DFS",
+    "DPOR",
     "PCT",
     "POS",
     "STRATEGIES",
@@ -64,4 +66,5 @@ STRATEGIES: dict[str, Callable[[int], NamedStrategy]] = {
     "surw": SURW,
     "reads_from": ReadsFrom,
     "dfs": DFS,
+    "dpor": DPOR,
 }

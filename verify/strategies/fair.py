@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from verify.abc import drawn_by, is_complete, listener_of, remaining, restart, tell
+from verify.abc import drawn_by, is_complete, is_thorough, listener_of, remaining, restart, tell
 from verify.fairness import Relation
 from verify.strategies.yields import gave_way
 
@@ -49,8 +49,8 @@ class Fair:
 
     @property
     def complete(self) -> bool:
-        """Whether the strategy left nothing out."""
-        return is_complete(self.inner)
+        """Whether the strategy left nothing out; one that goes by races does, where who races has to wait."""
+        return is_complete(self.inner) and not is_thorough(self.inner)
 
     @property
     def independent(self) -> str:
