@@ -33,16 +33,24 @@ class Measure:
     """What the runs of one search showed, so far.
 
     `unseen` is the chance of something new below which the search may end, `confidence` that of all
-    limits; with `whole` every run is looked at, as coverage that is kept needs.
+    limits; with `whole` every run is looked at, as coverage that is kept needs. `before` runs were made by others
+    (of a divided search): these are not the first.
     """
 
     def __init__(
-        self, *, unseen: float | None = None, confidence: float = CONFIDENCE, whole: bool = False
+        self,
+        *,
+        unseen: float | None = None,
+        confidence: float = CONFIDENCE,
+        whole: bool = False,
+        before: int = 0,
     ) -> None:
         self.unseen = unseen
         self.confidence = confidence
         self.whole = whole or unseen is not None
+        self.before = before
         self.classes = Classes()
+        self.fingerprint = 0
         self.pairs = Pairs()
         self.restart()
 
@@ -58,8 +66,9 @@ class Measure:
     def listeners(self, strategy: Strategy) -> list[Detector]:
         """Return who is to listen to the execution that `strategy` has just begun."""
         self.source = drawn_by(strategy)
-        count = self.runs.get(self.source, 0)
-        self.runs[self.source] = count + 1
+        made = self.runs.get(self.source, 0)
+        self.runs[self.source] = made + 1
+        count = self.before + made
         first = bool(self.source) and count < ALL
         self.looking = self.whole or first or count % EVERY == 0
         if self.whole or count % EVERY == 0:
@@ -72,6 +81,7 @@ class Measure:
             return
         self.looked += 1
         fingerprint = self.classes.fingerprint if steps <= LONG else -self.looked
+        self.fingerprint = fingerprint
         if len(self.distinct) < MOST_CLASSES:
             self.distinct.add(fingerprint)
         if self.source:

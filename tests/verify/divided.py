@@ -66,6 +66,10 @@ def rare(deed: str = "nothing", writers: int = 4) -> None:
         DEEDS[deed]()
 
 
+def alone() -> None:
+    """Start no thread."""
+
+
 def several(writers: int = 4) -> None:
     """Fail in another way for each writer that is both first and last, and where one comes twice at once."""
     order: list[int] = []

@@ -18,5 +18,6 @@ def told(state: Exploration) -> dict[str, object]:
             for key, of in state.groups.items()
         ],
         "notes": [(key, of.count, of.first) for key, of in state.notes.items()],
+        "measured": state.measure.as_json() if state.measure is not None else None,
         "lost": [lost.text for lost in state.lost],
     }

@@ -15,6 +15,7 @@ from verify.parallel.batches import Batch, DamagedError, Kind, Loss, of_ended
 from verify.parallel.merging import Batches, joined, merged
 from verify.parallel.rows import RowError
 from verify.parallel.search import Search
+from verify.parallel.seen import Seen, together
 from verify.program import of
 from verify.supervise import Ended, Fate, Header, Shard, Task
 
@@ -26,9 +27,11 @@ GRANULARITIES = st.sampled_from(["sync", "gil", "access", "auto+Account.balance"
 FINDINGS = st.builds(Finding, TEXTS, TEXTS, LISTS, LISTS, LISTS, LISTS, st.booleans())
 CHOICES = st.lists(NUMBERS, max_size=9).map(tuple)
 KINDS = st.builds(Kind, FINDINGS, CHOICES, NUMBERS, SECONDS, NUMBERS, GRANULARITIES)
+PRINTS = st.lists(st.integers(-5, (1 << 63) - 1), max_size=4).map(tuple)
+SEEN = st.builds(Seen, NUMBERS, st.lists(st.tuples(TEXTS, PRINTS), max_size=2).map(tuple), PRINTS)
 BATCHES = st.builds(
     Batch, NUMBERS, NUMBERS, SECONDS, st.lists(KINDS, max_size=2).map(tuple), st.just(()), st.booleans(), TEXTS,
-    GRANULARITIES, TEXTS, st.booleans(), NUMBERS,
+    GRANULARITIES, TEXTS, st.booleans(), NUMBERS, SEEN, NUMBERS,
 )  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
@@ -173,6 +176,27 @@ def test_numbers_of_merged_executions() -> None:
 def test_points_of_all_batches(one: str, other: str, both: str) -> None:
     """The report names the scheduling points of all batches together."""
     assert both == joined(one, other)
+
+
+def test_classes_of_all_batches() -> None:
+    """Independent runs of all batches are counted together; what has no name is a class of its own in each."""
+    one = Seen(5, (("pos", (7, 8, -1)),), (9,))
+    other = Seen(4, (("pos", (7, -1)), ("random", (7,))), (-2,))
+
+    measure = together([one, other])
+
+    assert (9, 6) == (measure.looked, len(measure.distinct))
+    assert (5, 4) == (measure.tallies["pos"].runs, measure.tallies["pos"].classes)
+    assert 1 == measure.tallies["random"].classes
+
+
+def test_batches_at_other_points_are_not_counted_together() -> None:
+    """Classes of batches whose scheduling points differ have nothing to do with each other."""
+    batches = Batches(replace(SEARCH, executions=20))
+    batches.add(0, passed())
+    assert merged(of(exploration), batches, 1.0).measure is not None
+    batches.add(1, replace(passed(), granularity="auto+A.x"))
+    assert merged(of(exploration), batches, 1.0).measure is None
 
 
 def test_end_of_a_search() -> None:

@@ -104,6 +104,25 @@ def test_exhausted() -> None:
     assert "every schedule was run" in state.worth
 
 
+def test_classes_are_counted() -> None:
+    """The runs of all batches together say what a pass is worth."""
+    program, asked = search("rare")
+
+    measure = explore(program, asked, workers=2).measure
+
+    assert measure is not None
+    assert (120, 24) == (measure.tallies["random"].runs, len(measure.distinct))
+
+
+def test_nothing_to_interleave() -> None:
+    """A program that starts no thread proves nothing, divided or not."""
+    program, asked = search("alone")
+
+    state = explore(program, asked, workers=1)
+
+    assert (Verdict.INCONCLUSIVE, True) == (state.verdict, state.alone)
+
+
 @pytest.mark.parametrize(
     ("deed", "code", "words"),
     [

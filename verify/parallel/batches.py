@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from verify.abc import Finding, UsageError
 from verify.granularity import parse as granularity_of
 from verify.parallel.rows import Row, RowError
+from verify.parallel.seen import Kept, Seen
 from verify.processes import signal_name
 from verify.supervise import Fate
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 4 << 20
 """Of one list of failures as JSON; the supervisor takes messages of four times that."""
+NOTHING: Final = Seen()
 KILLED: Final = f"ended by {signal_name(signal.SIGKILL)}"
 
 
@@ -100,6 +102,7 @@ class Kind:
 class Batch:
     """What the search of one batch came to.
 
+    `threads` is the most tasks of an execution, `seen` what its runs showed of classes;
     `unlisted` counts kinds of failure left out for their size. `last` says that the whole search ends with this
     batch: every schedule was run, it went astray, or it failed and the first failure was to end it.
     """
@@ -114,6 +117,8 @@ class Batch:
     granularity: str
     worth: str
     last: bool
+    threads: int = 0
+    seen: Seen = NOTHING
     unlisted: int = 0
     hopes: tuple[tuple[str, int, int], ...] = ()
     """What was to be reached, how often it was asked for and how often reached."""
@@ -134,6 +139,8 @@ class Batch:
             state.granularity,
             state.worth,
             state.exhausted or bool(state.diverged) or found,
+            state.threads,
+            Seen.of(state.measure) if isinstance(state.measure, Kept) else NOTHING,
             left_out + more,
             tuple((name, *counts) for name, counts in state.hopes.items()),
         )
@@ -151,6 +158,8 @@ class Batch:
             "granularity": self.granularity,
             "worth": self.worth,
             "last": self.last,
+            "threads": self.threads,
+            "seen": self.seen.as_json(),
             "unlisted": self.unlisted,
             "hopes": [
                 {"name": name, "asked": asked, "reached": reached}
@@ -173,6 +182,8 @@ class Batch:
             _granularity(row),
             row.text("worth"),
             row.flag("last"),
+            row.whole("threads"),
+            Seen.parse(row.value.get("seen")),
             row.whole("unlisted"),
             tuple(
                 (goal.text("name"), goal.whole("asked"), goal.whole("reached"))

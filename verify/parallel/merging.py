@@ -14,10 +14,12 @@ from verify.abc import Finding
 from verify.explore import Exploration, Group, Lost
 from verify.granularity import parse
 from verify.parallel.batches import Batch, Loss
+from verify.parallel.seen import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from verify.measure import Measure
     from verify.parallel.batches import Kind
     from verify.parallel.search import Search
     from verify.program import Program
@@ -88,7 +90,7 @@ def merged(program: Program, batches: Batches, seconds: float) -> Exploration:
     """Return what the batches come to; their finds are not confirmed yet."""
     search = batches.search
     strategy = search.strategy_of(search.seed)
-    state = Exploration(program, strategy.name, search.seed, backend=search.backend)
+    state = Exploration(program, strategy.name, search.seed, backend=search.backend, threaded=True)
     state.seconds = seconds
     before, unlisted = 0.0, 0
     worths: list[str] = []
@@ -99,6 +101,7 @@ def merged(program: Program, batches: Batches, seconds: float) -> Exploration:
             continue
         state.executions += row.executions
         state.steps += row.steps
+        state.threads = max(state.threads, row.threads)
         state.exhausted |= row.exhausted
         state.diverged = state.diverged or _where(search, number, row.diverged)
         state.granularity = joined(state.granularity, row.granularity)
@@ -115,9 +118,18 @@ def merged(program: Program, batches: Batches, seconds: float) -> Exploration:
             state.worth = row.worth
     if not state.exhausted:
         state.worth = _worth(search, state.executions, worths)
+    state.measure = _measure(batches)
     state.parts = _parts(search, batches, unlisted)
     state.lost += map(Lost, batches.lost)
     return state
+
+
+def _measure(batches: Batches) -> Measure | None:
+    """Return what all runs showed, where they can be counted together: at the same scheduling points."""
+    rows = [row for _, row in batches.counting() if isinstance(row, Batch)]
+    return (
+        together(row.seen for row in rows) if len({row.granularity for row in rows}) == 1 else None
+    )
 
 
 def _where(search: Search, number: int, diverged: str) -> str:

@@ -20,6 +20,7 @@ from verify.config import find
 from verify.explore import Exploration, explore
 from verify.parallel.batches import Batch
 from verify.parallel.search import Search
+from verify.parallel.seen import Kept
 from verify.runtime.carriers import THREADS
 from verify.session import Session
 from verify.supervise import Header, Result
@@ -111,6 +112,8 @@ def make(options: Mapping[str, Json]) -> Callable[[Task], Result]:
             builds=search.builds,
             confirming=False,
             opened=session,
+            measure=Kept(before=task.number * search.batch),
+            threaded=True,
         )
         batch = Batch.of(state, found=search.first_only and _fails(state, search.builds))
         # A task that was blocked on an OS thread of its own is still there.
