@@ -380,6 +380,7 @@ def fill_in(args: argparse.Namespace, defaults: Config) -> None:
     args.backend = args.backend or defaults.backend or GREENLETS
     args.builds = args.builds or defaults.builds or ANY
     args.package = args.package or list(defaults.packages)
+    args.detect = args.detect or list(defaults.detect)
     _fill_in_last(args, defaults)
 
 
@@ -389,7 +390,6 @@ def _fill_in_last(args: argparse.Namespace, defaults: Config) -> None:
         args.shrink = SHRINK_S if defaults.shrink is None else defaults.shrink
     if args.no_shrink:
         args.shrink = 0.0
-    args.detect = args.detect or list(defaults.detect)
     args.output = args.output or defaults.output or store.DIRECTORY
 
 
