@@ -205,6 +205,8 @@ def test_command_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "a -> b -> a: gate: " in capsys.readouterr().out
     assert 0 == run(f"{HERE}:in_flags", output=tmp_path)
     assert "excluded: lock-order cycle: a -> b -> a" in capsys.readouterr().out
+    (certificate,) = tmp_path.glob("*.cert")
+    assert 0 == main(["certificate", "check", str(certificate)])
     assert 4 == run(f"{HERE}:in_flags", "--exhaust", "0", output=tmp_path)
     assert "not reached in 200 directed executions" in capsys.readouterr().out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -59,6 +60,7 @@ __all__ = ["add_parser", "run"]
 EXECUTIONS: Final = 100
 STEERED: Final = 200
 EXHAUSTED: Final = 2000
+MOST_NAME: Final = 60
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -261,8 +263,10 @@ def _exclude(args: argparse.Namespace, work: _Work, order: Order) -> None:
         ]
         if not alone:
             continue
+        name = re.sub(r"[^A-Za-z0-9._]+", "-", done.program.target).strip("-.")[:MOST_NAME]
+        certificate = args.output / f"lock-order-{name}.cert"
         proof = every_schedule(
-            done.program, executions=args.exhaust, seed=args.seed, on_hang=_give_up
+            done.program, certificate, executions=args.exhaust, seed=args.seed, on_hang=_give_up
         )
         for each in alone if proof else []:
             outcome = Outcome(
