@@ -100,6 +100,13 @@ def test_no_thread_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> No
     assert "worth" not in out
 
 
+def test_no_thread_in_a_divided_search(capsys: pytest.CaptureFixture[str]) -> None:
+    """So it is where the search is divided."""
+    code = main(["explore", f"{HERE}:alone", "--workers", "1", "--executions", "5"])
+
+    assert (4, True) == (code, ALONE in capsys.readouterr().out)
+
+
 def test_no_thread_in_a_check() -> None:
     """So it is in a check: no pass without a thread."""
     with pytest.raises(verify.CheckInconclusive, match="no execution started a thread"):

@@ -106,7 +106,7 @@ def test_same_seed_same_find() -> None:
         ({"executions": 0}, "executions is 0"),
         ({"executions": True}, "executions is True"),
         ({"seconds": -1.0}, "seconds is -1.0"),
-        ({"strategy": "luck"}, "no strategy 'luck'; there are: dfs, pct, portfolio, pos"),
+        ({"strategy": "luck"}, "no strategy 'luck'; there are: dfs, dpor, pct, portfolio"),
         ({"granularity": "fine"}, "granularity 'fine' is not known; say one of sync, gil"),
         ({"packages": ["no.such"]}, "no package 'no.such'"),
     ],

@@ -11,8 +11,10 @@ import pytest
 from stress.cli import main
 from verify import _real, progress, registry
 from verify import program as programs
+from verify.estimates import Estimate
 from verify.explore import Exploration, explore
 from verify.measure import Measure
+from verify.strategies.dfs import DFS
 from verify.strategies.pct_to_bound import PCTToBound
 
 from . import orders
@@ -69,6 +71,21 @@ def test_line_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert said[0].endswith("measuring, 1 of 100 runs")
     assert "PCT runs" in said[-1]
+
+
+@pytest.mark.parametrize("strategy", ["dfs", "portfolio"])
+def test_line_says_how_many_schedules_are_left(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where schedules are enumerated the line ends with an estimate of those left, and its interval."""
+    search = registry.make(strategy, 0)
+    dfs = search if isinstance(search, DFS) else search.depth_first  # type: ignore[attr-defined] # the portfolio's
+    monkeypatch.setattr(DFS, "estimate", Estimate(1234.0, 200.0, 5000.0, 9))
+    said = watched(monkeypatch, search, 5)
+
+    assert said[-1].endswith("about 1,230 (200 to 5,000) schedules left")
+    assert not DFS(0, preemptions=1).remaining()
+    assert dfs.remaining()
 
 
 def test_plain_lines_come_in_growing_gaps(monkeypatch: pytest.MonkeyPatch) -> None:

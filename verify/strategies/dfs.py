@@ -102,6 +102,11 @@ class DFS:
         whole = self.descent.estimate()
         return whole.less(sum(self.finished)) if whole is not None and not self.done else None
 
+    def remaining(self) -> str:
+        """Say how many executions remain, for whoever watches; nothing where a bound ends the search first."""
+        estimate = self.estimate
+        return f"{estimate} schedules left" if estimate is not None and self.most is None else ""
+
     def ended(self, choices: Sequence[int], *, news: bool, cut: bool) -> None:
         """Note whether the execution went its way to the end, as every claim of completeness needs."""
         del choices, news

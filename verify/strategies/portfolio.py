@@ -124,6 +124,11 @@ class Portfolio:
             member.novelty = 1.0
             restart(member.strategy)
 
+    def remaining(self) -> str:
+        """Say how many schedules depth-first search has left, while it is among the members."""
+        searching = any(member.strategy is self.depth_first for member in self.members)
+        return self.depth_first.remaining() if searching else ""
+
     def worth(self, executions: int) -> str:
         """Say who ran how often, and what depth-first search can say."""
         runs = ", ".join(f"{member.name} {member.runs:,}" for member in self.members)
