@@ -54,6 +54,21 @@ def test_report_is_verdict_first_and_replay_last(
     assert any(line.startswith(f"replay: stage3 replay {BANK} s3:1:") for line in lines[-2:])
 
 
+@pytest.mark.parametrize(("option", "shrunk"), [("--shrink=60", True), ("--no-shrink", False)])
+def test_shrink(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, shrunk: bool
+) -> None:
+    """A find is shrunk and explained unless that is not wanted; the JSON says both, and keeps the token found."""
+    main(["explore", BANK, "--executions", "40", "--json", option, "--output", str(tmp_path)])
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+
+    assert shrunk == (group["shrunk"] is not None) == (group["explanation"] is not None)
+    if shrunk:
+        assert (1, True) == (group["shrunk"]["preemptions"], group["shrunk"]["fewest"])
+        assert group["shrunk"]["token"].startswith("s3:1:")
+        assert 2 == len(group["explanation"]["orders"])
+
+
 @pytest.mark.slow
 def test_token_replays_in_fresh_processes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from verify import UsageError, cli, config
+from verify import UsageError, check, cli, config
 from verify.config import Config
 
 if TYPE_CHECKING:
@@ -55,6 +55,36 @@ def test_every_key(tmp_path: Path) -> None:
 
     expected = Config(50, 2.0, "pct", 7, "gil", ("bank", "bank.core"), tmp_path / "traces")
     assert expected == config.load(file)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "seconds"),
+    [
+        ("", [], config.SHRINK_S),
+        ("shrink = 0", [], 0.0),
+        ("shrink = 7", [], 7.0),
+        ("shrink = 7", ["--shrink", "3"], 3.0),
+        ("shrink = 7", ["--no-shrink"], 0.0),
+    ],
+)
+def test_shrink(tmp_path: Path, given: str, options: list[str], seconds: float) -> None:
+    """How long finds are shrunk: the command line wins over the file, the file over two seconds."""
+    parser = argparse.ArgumentParser()
+    cli.add_parsers(parser.add_subparsers())
+    args = parser.parse_args(["explore", "a:b", *options])
+    cli.fill_in(args, config.load(written(tmp_path, f"[tool.stage3]\n{given}\n")))
+
+    assert seconds == args.shrink
+
+
+def test_shrink_of_nothing(tmp_path: Path) -> None:
+    """Seconds below zero are refused, by the file and by a call."""
+    with pytest.raises(
+        UsageError, match=r"shrink is -1; give a number of seconds, 0 for not at all"
+    ):
+        config.load(written(tmp_path, "[tool.stage3]\nshrink = -1\n"))
+    with pytest.raises(UsageError, match=r"shrink is -1; give seconds, 0 for not at all"):
+        check(lambda: None, shrink=-1)
 
 
 def test_backend(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

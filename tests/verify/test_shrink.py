@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bench.programs import BY_NAME
 from tests.verify import shared, zoo
 from traces import token as tokens
-from verify import RandomWalk, draw, explore, replay
+from verify import RandomWalk, UsageError, draw, explore, replay
 from verify.builds import EVERY, FREE
 from verify.program import of
 from verify.session import Session
@@ -273,3 +274,30 @@ class AsFound(Replay):
     def worth(self, executions: int) -> str:
         """Say nothing."""
         return ""
+
+
+def test_candidates_that_leave_the_test() -> None:
+    """A candidate that skips the test, or cannot use its arguments, is none; the find stands."""
+
+    def body() -> None:
+        zoo.abba()
+        raise UsageError("without a deadlock there is nothing to test")
+
+    program = of(zoo.abba)
+    group = found(program)
+    with shrinking(replace(program, body=body), group) as begun:
+        assert None is begun.trials.run(Turns([]))
+        assert begun.trials.last is not None
+        begun.passes(begun.trials.budget)
+        begun.fewer_preemptions(begun.trials.budget)
+
+        assert (1, True) == (begun.best.cost.preemptions, begun.fewest)
+
+
+def test_hardly_any_time() -> None:
+    """Where the seconds do not reach for one execution the find is shown as it was found."""
+    state = explore(of(zoo.abba), RandomWalk(1), executions=50, shrink=1e-9)
+    (group,) = state.groups.values()
+
+    assert (None, None) == (group.shrunk, group.explanation)
+    assert group.token

@@ -93,6 +93,12 @@ class Reducer:
         except SpentError:
             pass  # what is known stands
 
+    def go_on(self) -> None:
+        """Reduce what was reached when the budget ended."""
+        if self.best is not None:
+            self.all = self.best.orders
+            self.reduce()
+
     def reverse(self) -> None:
         """Sample each reversal. Where one fails in the same way, look for orders that say less."""
         try:

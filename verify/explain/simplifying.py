@@ -157,6 +157,9 @@ class _Explaining:
         """Return the explanation of the simplest schedule."""
         if self.reduced is None or self.of is not self.shrinking.best:
             self.reduce(budget.part(0.6))
+        elif self.reducer is not None and not self.reduced.reduced:
+            self.trials.budget = budget.part(0.6)
+            self.reducer.go_on()
         self.trials.budget = budget
         if self.reducer is not None and self.reduced is not None and self.reduced.of_use:
             self.reducer.reverse()

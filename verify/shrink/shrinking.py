@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.abc import UsageError
 from verify.shrink.budget import SpentError
 from verify.shrink.subsets import smallest
 from verify.shrink.turns import Turn, Turns
@@ -51,8 +52,11 @@ class Shrinking:
 
     @classmethod
     def begin(cls, trials: Trials, choices: tuple[int, ...]) -> Shrinking | None:
-        """Run what was found; None if it does not fail in that way again."""
-        found = trials.run(Replay(choices), given=True)
+        """Run what was found; None if it does not fail in that way again, or nothing may be run."""
+        try:
+            found = trials.run(Replay(choices), given=True)
+        except SpentError:
+            return None
         return None if found is None else cls(trials, found)
 
     def consider(self, failing: Failing) -> bool:
@@ -92,8 +96,8 @@ class Shrinking:
                     self.best = failing or self.best
                     self.fewest = search.complete
                     return
-                if last.abort is not None:
-                    return
+                if last.abort is not None and not isinstance(last.abort, UsageError):
+                    return  # it did not go its way; one that leaves the test did
         except SpentError:
             pass  # nothing is claimed
 

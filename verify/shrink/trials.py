@@ -1,6 +1,7 @@
 """Runs candidates: does this schedule fail in the same way, and what does it cost.
 
-Promises: a candidate that fails otherwise, diverges or passes is no candidate; each is one execution of the budget.
+Promises: a candidate that fails otherwise, diverges, leaves the test (a skip) or passes is no candidate; each is one
+execution of the budget.
 A failure that every build of Python can show is kept to what they can show.
 Assumes that the session stands at the failure's granularity, accesses labelled (`Session.at`) if `stock`.
 """
@@ -10,13 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from verify.abc import listener_of, tell
+from verify.abc import UsageError, listener_of, tell
+from verify.session import Outcome
 from verify.shrink.cost import Cost, Metered
 from verify.shrink.turns import Noted, Turn
 
 if TYPE_CHECKING:
-    from verify.abc import Finding, Strategy
-    from verify.session import Outcome, Session
+    from collections.abc import Sequence
+
+    from verify.abc import Detector, Finding, Strategy
+    from verify.session import Session
     from verify.shrink.budget import Budget
 
 
@@ -64,10 +68,16 @@ class Trials:
             return None
         own = listener_of(strategy)
         listeners = [noted.listener, *([] if own is None else [own])]
-        self.last = outcome = self.session.run(metered, [*listeners, *self.detectors])
+        self.last = outcome = self._outcome(metered, [*listeners, *self.detectors])
         cut = outcome.steps > self.session.program.settings.max_steps
         tell(strategy, outcome.choices, news=False, cut=cut)
         if not same_way(outcome, self.key):
             return None
         cost = metered.cost(sum(noted.listener.counts.values()))
         return Failing(outcome.choices, cost, tuple(noted.turns), tuple(noted.values))
+
+    def _outcome(self, strategy: Strategy, watching: Sequence[Detector]) -> Outcome:
+        try:
+            return self.session.run(strategy, watching)
+        except UsageError as error:
+            return Outcome((), 0, None, (), error)
