@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traces.text import show
+from verify.detectors.livelock import SAMARITAN
 from verify.runtime.carriers import THREADS
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def summary(state: Exploration) -> str:
         lines += [f"    {headline(group, state.executions)}" for group in state.warnings.values()]
     if state.notes:
         lines.append("  noted on the way (no execution ends with these):")
-        lines += [f"    {headline(group, state.executions)}" for group in state.notes.values()]
+        for group in state.notes.values():
+            lines += note(group, state.executions)
     if state.groups:
         lines += [f"  {sentence}" for sentence in state.unmet]
     lines += worth(state)
@@ -61,6 +63,12 @@ def worth(state: Exploration) -> list[str]:
     ended = "what was asked for is reached" if state.short == "" else "the budget is spent"
     seen = state.measure.worth(state.strategy) if state.measure is not None else []
     return [f"  {ended}; that is no proof. {state.worth}", *(f"  {part}" for part in seen)]
+
+
+def note(group: Group, executions: int) -> list[str]:
+    """Return the lines on what was noted on the way: of a circle, the circle."""
+    shown = group.finding.details if group.finding.cause == SAMARITAN else ()
+    return [f"    {headline(group, executions)}", *(f"      {line}" for line in shown)]
 
 
 def points(granularity: str) -> str:

@@ -94,7 +94,6 @@ PROGRAMS: tuple[Entry, ...] = (
     Entry("philosophers_3", partial(locked.philosophers, 3), FAULT, (), (7, 26, 9, 3)),
     Entry("philosophers_5", partial(locked.philosophers, 5), FAULT, (), (37, 554, 49, 6)),
     Entry("philosophers_10", partial(locked.philosophers, 10), FAULT, (), (1220, 0, 1162, 26)),
-    Entry("spin_noyield", liveness.spin_noyield),
     Entry("peterson_late", liveness.peterson_late),
     Entry("arithmetic_prog", locked.arithmetic_prog, ALWAYS),
     Entry("philosophers_sat", partial(locked.philosophers_sat, 3), ALWAYS),

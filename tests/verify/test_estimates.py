@@ -123,6 +123,7 @@ def test_search_says_what_remains(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said is not None
     assert said.low < 5331 - 80 < said.high
     assert state.worth.endswith(f"; {said} remain")
+    assert f"{said} schedules left" == strategy.remaining()
 
 
 def test_exhausted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ it goes round a circle and comes back to the same state, no fair scheduler bring
 
 - `livelock`: every task that can go on takes part in the circle;
 - `good-samaritan violation`: a task goes round without giving way while another could go on for as long, and does
-  not. A preemptive scheduler ends that, some day; who waits for the other one gets nowhere until then;
+  not. That is a warning: a preemptive scheduler ends it, some day, and so does the next scheduler of the suffix;
 - `unfinished`: the bound of the fair scheduler, too, was reached, and nothing repeats, or something changes from
   round to round. That may be a livelock with a counter in it, or a long program.
 
@@ -67,6 +67,7 @@ class Livelock(Detector):
             key=tuple(sorted(steps)[:6]),
             details=lasso(cycle, titles),
             culprits=tuple(moving),
+            fatal=cause != SAMARITAN,
         )
 
 

@@ -101,7 +101,8 @@ class Endgame(Detector):
                 # Some operations are announced twice, and blocked tasks count when they begin to wait.
                 return None, (ROUNDS + 1) * 2 * length + len(self.execution.tasks)
         if self.rounds is not None:
-            self.seen = self.rounds.cycle or self.seen
+            cycle = self.rounds.cycle
+            self.seen = cycle if cycle is not None and cycle.changing else self.seen
         self.rounds = None
         self.phase += 1
         if self.phase == len(PHASES):
@@ -121,13 +122,13 @@ class Endgame(Detector):
         rounds = self.rounds
         if rounds is None or rounds.over:
             return None
-        rounds.see(step, execution.site_of(task))
-        return self._judge(rounds.cycle)
-
-    def _judge(self, cycle: Cycle | None) -> Finding | None:
-        if cycle is None or cycle.changing:
+        if not rounds.see(step, execution.site_of(task)):
             return None
-        return judged(self.execution, cycle)
+        # Nothing more is to be seen in this phase: its steps end here.
+        self.execution.granted -= self.execution.left
+        self.execution.left = 0
+        cycle = rounds.cycle
+        return judged(self.execution, cycle) if cycle is not None and not cycle.changing else None
 
 
 class Rounds:
@@ -145,28 +146,28 @@ class Rounds:
         self.always: set[str] = set()
         self.yields: dict[str, int] = {}
 
-    def see(self, step: Step, site: str) -> None:
-        """Compare one step with the round before; take the state where a round begins."""
+    def see(self, step: Step, site: str) -> bool:
+        """Compare one step with the round before, take the state where a round begins; say whether that is all."""
         length = len(self.expected)
         round_, place = divmod(self.at, length)
         if without_numbers(step) != self.expected[place]:
             self.over = True
-            return
+            return True
         here = {other.path for other in self.execution.enabled}
         self.always = here if self.at == 0 else self.always & here
         if place == 0:
             self.states.append(state_of(self.execution))
             if round_ == ROUNDS:
                 self._end()
-                return
+                return True
             if round_ == 0:
                 self.yields = {other.path: other.yields for other in self.execution.tasks}
         made = CycleStep(*step, site)
         if round_ == 0:
             self.round.append(made)
-        elif made.site != self.round[place].site:
-            self.over = True
+        self.over = made.site != self.round[place].site
         self.at += 1
+        return self.over
 
     def _end(self) -> None:
         self.over = True

@@ -2,7 +2,9 @@
 
 No strategy finds everything (compare the columns of `bench.power`). So executions are dealt out by
 shares that are fair at every moment: the member furthest behind its share goes next. The shares
-begin with what the benchmark programs teach, and change
+begin with what the benchmark programs teach, after a turn for each, and change
+- with what the program looks like: reads-from fuzzing draws its constraints from the operations on shared objects that it
+  has seen, so it gains where these are few (`FEW_EVENTS`), however many threads make them, and loses where they are many;
 - with the part of a member's recent executions whose schedule had not been run before by anybody: on a
   small program the random members soon repeat themselves, and depth-first search, which does not, takes over;
 - with each kind of failure that a member was the first to show.
@@ -22,6 +24,7 @@ from verify.strategies.dfs import DFS
 from verify.strategies.pct import PCT
 from verify.strategies.pos import POS
 from verify.strategies.random_walk import RandomWalk
+from verify.strategies.reads_from import ReadsFrom
 from verify.strategies.surw import SURW
 from verify.strategies.urw import URW
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
     from verify.abc import Strategy, T
 
+FEW_EVENTS = 8
+FEW, MANY = 1.5, 0.4
 LEAST = 0.1  # of its first share, which a member keeps
 MEMORY = 0.95  # how much of a member's novelty comes from before its last execution
 MOST_SCHEDULES = 200_000  # whose hashes are remembered
@@ -62,13 +67,15 @@ class Portfolio:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.depth_first = DFS(seed)
+        self.reads_from = ReadsFrom(seed)
         self.members = [
-            Member("surw", SURW(seed), 0.36),
-            Member("urw", URW(seed), 0.29),
-            Member("pos", POS(seed), 0.14),
-            Member("dfs", self.depth_first, 0.08),
-            Member("pct", PCT(seed), 0.08),
-            Member("random", RandomWalk(seed), 0.05),
+            Member("pct", PCT(seed), 0.04),
+            Member("urw", URW(seed), 0.23),
+            Member("reads_from", self.reads_from, 0.40),
+            Member("surw", SURW(seed), 0.24),
+            Member("pos", POS(seed), 0.04),
+            Member("dfs", self.depth_first, 0.03),
+            Member("random", RandomWalk(seed), 0.02),
         ]
         self.complete = True
         self.seen: set[int] = set()
@@ -82,19 +89,15 @@ class Portfolio:
     def _take(self, member: Member) -> None:
         # Bound here so that a choice costs what it costs the member alone.
         self.member = member
-        self.listener = listener_of(
-            member.strategy
-        )  # which may differ from one execution to the next
+        # The listener may differ from one execution of a strategy to the next.
+        self.listener = listener_of(member.strategy)
         self.choose: Callable[[Sequence[T], T], T] = member.strategy.choose
         self.draw: Callable[[int], int] = member.strategy.draw
 
     def new_execution(self) -> bool:
         """Let the member go on that is furthest behind its share."""
         while self.members:
-            for member in self.members:
-                member.credit += member.weight
-            member = max(self.members, key=lambda one: one.credit)
-            member.credit -= sum(one.weight for one in self.members)
+            member = self._next()
             if member.strategy.new_execution():
                 member.runs += 1
                 self._take(member)
@@ -104,6 +107,25 @@ class Portfolio:
                 return False
         self.complete = False
         return False
+
+    def _next(self) -> Member:
+        """Return the member furthest behind its share; at first each has a turn."""
+        fresh = [member for member in self.members if not member.runs]
+        if fresh:
+            return fresh[0]
+        weights = [member.weight * self._fit(member) for member in self.members]
+        for member, weight in zip(self.members, weights, strict=True):
+            member.credit += weight
+        member = max(self.members, key=lambda one: one.credit)
+        member.credit -= sum(weights)
+        return member
+
+    def _fit(self, member: Member) -> float:
+        """Return how much a member gains or loses by what the program looks like."""
+        events = len(self.reads_from.readers)
+        if not events or member.strategy is not self.reads_from:
+            return 1.0
+        return FEW if events <= FEW_EVENTS else MANY
 
     def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
         """Settle the account of the member whose execution is over."""

@@ -15,6 +15,7 @@ and more those that only showed a combination are forgotten, oldest first. The f
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from verify.abc import Detector
@@ -67,7 +68,7 @@ class ReadsFrom(POS):
     def restart(self) -> None:
         """Forget what was seen: the program's scheduling points have changed."""
         self.runs = 0
-        self.patience = LEAST_PATIENCE
+        self.lengths: deque[int] = deque(maxlen=15)
         self.now: Constraints | None = None
         self.wanted: Wanted = frozenset()
         self.pairs: dict[tuple[Event | None, Event], None] = {}
@@ -86,7 +87,11 @@ class ReadsFrom(POS):
         self.runs += 1
         plain = self.runs <= PLAIN_FIRST or self.runs % PLAIN_EVERY == 0
         self.wanted = frozenset() if plain else self._changed(self._next())
-        self.now = Constraints(sorted(self.wanted, key=str), self.patience)
+        # Not the longest: one in which a loop spins while others are held back would make the next one longer.
+        patience = max(
+            LEAST_PATIENCE, sorted(self.lengths)[len(self.lengths) // 2] if self.lengths else 0
+        )
+        self.now = Constraints(sorted(self.wanted, key=str), patience)
         return True
 
     # --- one step
@@ -114,7 +119,7 @@ class ReadsFrom(POS):
 
     def _settle(self, now: Constraints) -> None:
         """Keep the constraints of the execution that ended if it showed a new pair or combination."""
-        self.patience = max(self.patience, now.steps)
+        self.lengths.append(now.steps)
         pairs = [pair for pair in now.pairs if pair[1].role in now.shared]
         new_pair = not self.pairs.keys() >= set(pairs)
         self.pairs.update(dict.fromkeys(pairs))
