@@ -2,9 +2,9 @@
 
 No strategy finds everything (compare the columns of `bench.power`). So executions are dealt out by
 shares that are fair at every moment: the member furthest behind its share goes next. The shares
-begin with what the benchmark programs teach, after a turn for each, and change
-- with what the program looks like: reads-from fuzzing draws its constraints from the operations on shared objects that it
-  has seen, so it gains where these are few (`FEW_EVENTS`), however many threads make them, and loses where they are many;
+begin with what the benchmark programs teach, after a turn for each of the first `STARTERS` members, and change
+- with what the program looks like: reads-from fuzzing draws its constraints from the operations on shared objects
+  that it has seen, so it gains where these are few (`FEW_EVENTS`), however many threads make them, and else loses;
 - with the part of a member's recent executions whose schedule had not been run before by anybody: on a
   small program the random members soon repeat themselves, and depth-first search, which does not, takes over;
 - with each kind of failure that a member was the first to show.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from verify.abc import Strategy, T
 
+STARTERS = 4
 FEW_EVENTS = 8
 FEW, MANY = 1.5, 0.4
 LEAST = 0.1  # of its first share, which a member keeps
@@ -109,8 +110,8 @@ class Portfolio:
         return False
 
     def _next(self) -> Member:
-        """Return the member furthest behind its share; at first each has a turn."""
-        fresh = [member for member in self.members if not member.runs]
+        """Return the member furthest behind its share; at first some have a turn each."""
+        fresh = [member for member in self.members[:STARTERS] if not member.runs]
         if fresh:
             return fresh[0]
         weights = [member.weight * self._fit(member) for member in self.members]
