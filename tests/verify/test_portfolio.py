@@ -10,6 +10,7 @@ from bench.programs import BY_NAME, locked
 from traces import token as tokens
 from verify import Portfolio, Verdict, explore, replay
 from verify.program import of
+from verify.strategies.constraints import Event
 
 from . import zoo
 
@@ -107,9 +108,31 @@ def test_same_seed_same_search() -> None:
 
 def test_first_shares() -> None:
     """While all pay alike, executions are dealt out by the first shares."""
-    shares = {"surw": 72, "urw": 58, "pos": 28, "dfs": 16, "pct": 16, "random": 10}
+    shares = {"pct": 9, "urw": 44, "reads_from": 75, "surw": 46, "pos": 8, "dfs": 14, "random": 4}
 
     assert shares == runs_of(Portfolio(0), 200)
+
+
+@pytest.mark.parametrize(("events", "least", "most"), [(3, 85, 110), (30, 30, 55)])
+def test_looks_of_the_program(events: int, least: int, most: int) -> None:
+    """Where few operations on shared objects can be constrained reads-from fuzzing gets more, else less."""
+    portfolio = Portfolio(0)
+    for number in range(events):
+        portfolio.reads_from.readers[Event("read", f"x{number}", 0)] = None
+
+    assert least < runs_of(portfolio, 200)["reads_from"] < most
+
+
+def test_starters() -> None:
+    """The first four members each have a turn before anybody has a second."""
+    portfolio = Portfolio(0)
+    names = []
+    for number in range(4):
+        assert portfolio.new_execution()
+        names.append(portfolio.member.name)
+        portfolio.ended((number,), news=False, cut=False)
+
+    assert ["pct", "urw", "reads_from", "surw"] == names
 
 
 def test_repeating_costs_shares() -> None:
@@ -127,7 +150,7 @@ def test_news_raises_shares() -> None:
     name = portfolio.member.name
     portfolio.ended((1,), news=True, cut=False)
 
-    assert runs_of(portfolio, 200)[name] > 70
+    assert runs_of(portfolio, 200)[name] > runs_of(Portfolio(0), 200)[name]
 
 
 def test_depth_first_that_left_something_out() -> None:

@@ -124,7 +124,7 @@ class Portfolio:
     def _fit(self, member: Member) -> float:
         """Return how much a member gains or loses by what the program looks like."""
         events = len(self.reads_from.readers)
-        if not events or member.strategy is not self.reads_from:
+        if not events or member.name != self.reads_from.name:
             return 1.0
         return FEW if events <= FEW_EVENTS else MANY
 

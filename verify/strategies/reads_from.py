@@ -59,6 +59,7 @@ class ReadsFrom(POS):
     """Fuzzes who reads from whom."""
 
     name = "reads_from"
+    independent = ""  # it learns from its runs
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
