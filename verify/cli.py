@@ -414,6 +414,7 @@ def _strategy(args: argparse.Namespace, goal: Goal) -> NamedStrategy:
 
 def _give_up(text: str) -> None:
     # From the watchdog's thread: the main thread is in a call that nothing can interrupt.
+    watchers.give_back_terminal(sys.stderr)
     print(f"stage3: inconclusive: {text}", file=sys.stderr, flush=True)
     os._exit(INCONCLUSIVE)
 

@@ -108,8 +108,14 @@ class Live:
 
         self._line = Line()
         self._render = Text
+        # What the program prints must not go through rich: its lock would be one of the program's operations.
         self._live = RichLive(
-            Text("starting"), console=Console(stderr=True), auto_refresh=False, transient=True
+            Text("starting"),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> Self:
@@ -128,6 +134,12 @@ class Live:
     def __call__(self, state: Exploration) -> None:
         """Redraw the line."""
         self._live.update(self._render(self._line.text(state)), refresh=True)
+
+
+def give_back_terminal(stream: TextIO) -> None:
+    """Show the cursor again and clear the line, for a process that ends while the line is shown."""
+    if stream.isatty():
+        stream.write("\r\x1b[K\x1b[?25h")
 
 
 def choose() -> Watcher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,6 +117,31 @@ def test_live_line_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
         watcher(Exploration(programs.of(orders.alone), "random", 0, executions=3, seconds=1.0))
 
     assert "" == capsys.readouterr().out
+
+
+def test_live_line_leaves_the_programs_output_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the program prints goes where it went: on a terminal it has the same operations as elsewhere."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    before = sys.stdout, sys.stderr
+    with progress.Live():
+        assert before == (sys.stdout, sys.stderr)
+
+
+class Terminal(io.StringIO):
+    """Claims to be one."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+def test_terminal_is_given_back() -> None:
+    """A process that ends in the middle shows the cursor again, on a terminal alone."""
+    terminal, file = Terminal(), io.StringIO()
+    progress.give_back_terminal(terminal)
+    progress.give_back_terminal(file)
+
+    assert ("\r\x1b[K\x1b[?25h", "") == (terminal.getvalue(), file.getvalue())
 
 
 @pytest.mark.parametrize("json", [[], ["--json"]])
