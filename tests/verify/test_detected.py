@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.slow
-
-
 def searched(
     body: Callable[[], object],
     *names: str,
@@ -77,6 +74,7 @@ def test_sound(sound: Callable[[], None]) -> None:
     assert set() == found(sound, *ON_REQUEST)
 
 
+@pytest.mark.slow
 def test_starvation() -> None:
     """A writer whom readers keep out for ever is starved; where readers let it pass, nothing is found."""
     assert {"starvation"} == found(detected.starve, "starvation", steps=400)
@@ -105,6 +103,7 @@ def test_passed_over() -> None:
     assert {} == state.groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "cause"),
     [
@@ -166,6 +165,7 @@ def test_ignored() -> None:
         assert {} == state.groups
 
 
+@pytest.mark.slow
 def test_orders() -> None:
     """Whatever primitive orders two accesses, they are no race."""
     import queue
@@ -235,6 +235,7 @@ def test_sometimes() -> None:
         verify.check(body, executions=5)
 
 
+@pytest.mark.slow
 def test_check_detects() -> None:
     """`check(detect=...)` uses the detectors named, and its report's last line replays with them."""
     with pytest.raises(CheckFailed, match="data race") as raised:
@@ -260,6 +261,7 @@ def test_unknown_detector() -> None:
         verify.check(zoo.abba_ordered, detect=["verify.detectors:LockOrder"])
 
 
+@pytest.mark.slow
 def test_command_detects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--detect` works as `detect=`; a trace replays with the detectors it was found by, a token with those given."""
     target = "tests.verify.detected:check_then_act"
@@ -277,6 +279,7 @@ def test_command_detects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert 2 == main(["explore", target, "--detect", "rice"])
 
 
+@pytest.mark.slow
 def test_command_divided(capsys: pytest.CaptureFixture[str]) -> None:
     """Batches in workers use the detectors, and what was to be reached is counted over all of them."""
     target = "tests.verify.detected:hoped_for"

@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 
 Clock = dict[int, int]
 
-ACQUIRES = frozenset({"Lock.acquire", "RLock.acquire", "Semaphore.acquire", "SimpleQueue.get"})
-RELEASES = frozenset({
+ACQUIRES = ("Lock.acquire", "RLock.acquire", "Semaphore.acquire", "SimpleQueue.get")
+RELEASES = (
     "Lock.release", "RLock.release", "Semaphore.release", "SimpleQueue.put", "Event.set", "Event.clear",
     "Queue.shutdown",
-})  # fmt: skip
-OBSERVES = frozenset({
+)  # fmt: skip
+OBSERVES = (
     "Lock.locked", "Event.wait", "Event.is_set", "Barrier.leave", "Barrier.n_waiting", "Barrier.broken",
     "Queue.qsize", "Queue.empty", "Queue.full",
-})  # fmt: skip
+)  # fmt: skip
 TRIES = frozenset({"Lock.try_acquire", "RLock.try_acquire", "Semaphore.try_acquire"})
-NOTHING = frozenset({
+"""Judged when it is known how they ended."""
+NOTHING = (
     "sleep", "yield", "poll", "begin", "read", "write", "RLock.reacquire", "Condition.timeout", "Condition.notify",
     "Condition.notify_all",
-})  # fmt: skip
+)  # fmt: skip
 
 
 class Ordering:
-    """The clocks of one execution; `follow` and `ended` are to be told of every operation."""
+    """The clocks of one execution; `follow` and `outcome` are to be told of every operation."""
 
     def __init__(self) -> None:
         self.clocks: dict[int, Clock] = {}
@@ -91,24 +92,11 @@ class Ordering:
 
     def follow(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
         """Take in one operation at the moment it takes effect."""
-        if op in NOTHING:
-            return
         if task.index == 0 and SIGNALS in self.given:
             self.acquire(task, SIGNALS)
-        name = name_of(target)
-        if op in ACQUIRES:
-            self.acquire(task, name)
-            self.show(task, name)
-        elif op in RELEASES:
-            self.release(task, name)
-        elif op in OBSERVES:
-            self.observe(task, name)
-        elif op not in TRIES:
-            special = SPECIAL.get(op)
-            if special is not None:
-                special(self, execution, task, target)
-            else:
-                self.exchange(task, NETWORK if op.startswith(CHANNELS) else name)
+        rule = RULES.get(op, _exchanged)
+        if rule is not None:
+            rule(self, execution, task, target)
 
     def outcome(self, task: TaskView, op: str, target: object, *, result: bool) -> None:
         """Take in how a try ended."""
@@ -128,8 +116,31 @@ def join(clock: Clock, other: Clock) -> None:
             clock[index] = epoch
 
 
-NETWORK, SIGNALS = "network", "signals"
+SIGNALS, NETWORK = "signals", "network"
 CHANNELS = ("socket.", "Selector.", "select.", "poll.", "epoll.")
+
+
+def _exchanged(order: Ordering, execution: ExecutionView, task: TaskView, target: object) -> None:
+    """Do what is always safe; what is sent over the network may come back to anybody."""
+    del execution
+    order.exchange(task, NETWORK if task.op.startswith(CHANNELS) else name_of(target))
+
+
+def _acquired(order: Ordering, execution: ExecutionView, task: TaskView, target: object) -> None:
+    del execution
+    name = name_of(target)
+    order.acquire(task, name)
+    order.show(task, name)
+
+
+def _released(order: Ordering, execution: ExecutionView, task: TaskView, target: object) -> None:
+    del execution
+    order.release(task, name_of(target))
+
+
+def _observed(order: Ordering, execution: ExecutionView, task: TaskView, target: object) -> None:
+    del execution
+    order.observe(task, name_of(target))
 
 
 def _started(order: Ordering, execution: ExecutionView, task: TaskView, target: object) -> None:
@@ -194,7 +205,11 @@ def _signalled(order: Ordering, execution: ExecutionView, task: TaskView, target
     order.release(task, SIGNALS)
 
 
-SPECIAL: dict[str, Callable[[Ordering, ExecutionView, TaskView, object], None]] = {
+RULES: dict[str, Callable[[Ordering, ExecutionView, TaskView, object], None] | None] = {
+    **dict.fromkeys(ACQUIRES, _acquired),
+    **dict.fromkeys(RELEASES, _released),
+    **dict.fromkeys(OBSERVES, _observed),
+    **dict.fromkeys((*NOTHING, *TRIES)),
     "Thread.start": _started,
     "Thread.join": _joined,
     "Thread.is_alive": _joined,
