@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mig import locks
 from stress.migration import closed, whole
 from verify import Settings, scenario
-from verify.detectors import BlockingUnderLock, LockOrder, Lockset, default_detectors
+from verify.detectors import BlockingUnderLock, LockOrder, Lockset, Race, default_detectors
 
 if TYPE_CHECKING:
     from verify.abc import Detector
@@ -34,6 +34,11 @@ def judges() -> list[Detector]:
 def audit() -> list[Detector]:
     """Return the detectors of the locking audit, which look at every declared access and blocking call, too."""
     return [*judges(), Lockset(ignore=LOCK_FREE), BlockingUnderLock(locks.ORDER)]
+
+
+def unordered() -> list[Detector]:
+    """Return the detectors of the search for races: of declared accesses, those that nothing orders."""
+    return [Race(ignore=LOCK_FREE), *judges()]
 
 
 _mark = scenario(packages=PACKAGES, settings=SETTINGS, detectors=judges)
@@ -68,3 +73,9 @@ def locking(design: str = "thread", vcpus: int = 2) -> None:
 def locking_on_error(design: str = "thread", vcpus: int = 1) -> None:
     """A migration whose destination dies, under the locking audit."""
     whole.destination_dies(design, vcpus)
+
+
+@scenario(packages=PACKAGES, settings=SETTINGS, detectors=unordered)
+def races(design: str = "thread", vcpus: int = 2) -> None:
+    """A whole migration, searched for declared accesses that nothing orders."""
+    whole.migration(design, vcpus)

@@ -96,6 +96,17 @@ def test_audit() -> None:
 
 
 @pytest.mark.slow
+def test_races() -> None:
+    """Nothing orders the stop flag of the design as posted; the design as merged has no declared access unordered."""
+    (group,) = explore(
+        load(target("races", "rfc_v1")), PCT(1), executions=10, shrink=0
+    ).groups.values()
+
+    assert ("data race", ("stop_flag",)) == (group.finding.cause, group.finding.key)
+    assert {} == explore(load(target("races", "thread")), PCT(1), executions=20).groups
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["locking", "locking_on_error"])
 def test_audit_of_the_corrected_design(name: str) -> None:
     """The audit has nothing to say about `thread`."""
