@@ -299,7 +299,7 @@ def test_marker_says_what_it_takes() -> None:
     assert {
         "executions": DEFAULT_EXECUTIONS, "seconds": None, "strategy": registry.DEFAULT, "seed": 0,
         "granularity": "auto", "packages": (), "backend": GREENLETS, "builds": ANY,
-        "shrink": config.SHRINK_S, "confidence": None, "bug_depth": None, "unseen": None,
+        "shrink": config.SHRINK_S, "confidence": None, "bug_depth": None, "unseen": None, "detect": (),
     } == said  # fmt: skip
 
 
@@ -419,6 +419,38 @@ def test_whole_assertion(suite: Suite) -> None:
 
     assert "AssertionError in main at test_lists.py:4 test_it: assert [1, 2] == [1, 3]" in out
     assert "At index 1 diff: 2 != 3" in out
+
+
+@pytest.mark.slow
+def test_detectors(suite: Suite) -> None:
+    """The marker asks for detectors, the file for those of tests whose marker does not, and a replay knows them."""
+    suite.pytester.makepyfile(
+        test_fields="""
+        import threading, pytest
+        def count():
+            n = 0
+            def add():
+                nonlocal n
+                n += 1
+            threads = [threading.Thread(target=add) for _ in range(2)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        @pytest.mark.interleavings(executions=20, detect=("race",))
+        def test_marked():
+            count()
+        @pytest.mark.interleavings(executions=20)
+        def test_by_the_file():
+            count()
+        """
+    )
+    suite.pytester.makepyprojecttoml("[tool.stage3]\ndetect = ['atomicity']\n")
+    result = suite.run("test_fields.py")
+
+    result.assert_outcomes(failed=2)
+    assert "data race: nothing orders" in text(result)
+    assert "atomicity violation: Thread" in text(result)
+    again = suite.run(*suite.printed_line(result))
+    assert "every step as recorded" in text(again)
 
 
 def test_inconclusive(suite: Suite) -> None:
