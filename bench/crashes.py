@@ -145,8 +145,8 @@ def ratio(executions: int, rounds: int) -> float:
 def main() -> int:
     """Do both; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--executions", type=int, default=150_000, help="of each measured search")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--executions", type=int, default=120_000, help="of each measured search")
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     whole = as_planted(seeds())
     return 0 if ratio(args.executions, args.rounds) >= AIM and whole else 1
