@@ -110,11 +110,13 @@ def _check(part: Part, ended: Ended) -> None:
 
 def _missing(batches: Batches, there: dict[int, Part]) -> list[str]:
     words: list[str] = []
-    parts = next(iter(there.values())).search.shard.parts
+    search = next(iter(there.values())).search
+    parts = search.shard.parts
     for at in range(1, parts + 1):
         shard = Shard(at, parts)
         if at not in there:
-            words.append(f"shard {shard} is missing: run it with --shard {shard} --journal FILE")
+            line = replace(search, shard=shard).line("--journal", "FILE")
+            words.append(f"shard {shard} is missing: run it with {line}")
             continue
         missing = batches.missing(at, parts)
         if missing:
