@@ -61,6 +61,10 @@ _BESIDES: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(ON_NETWORK, ((NETWORK, True), (NUMBERING, True))),
 }
 
+NEEDS_FREE = frozenset({"Lock.acquire", "RLock.acquire", "Condition.wake"})
+FREES = frozenset({"Lock.release", "RLock.release", "Condition.wait"})
+"""None of the former can take effect before one of the latter on the same lock, unless its wait can end by time."""
+
 WAIT, WAKE, TIMEOUT = "Condition.wait", "Condition.wake", "Condition.timeout"
 
 

@@ -20,7 +20,7 @@ from . import zoo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAVY = {"executor_results", "condition_order"}
+HEAVY = {"condition_order"}
 """Micro-programs of many schedules: `python -m bench.classes` compares them."""
 LEARNED = {
     "condition_order": "access+Thing.a",

@@ -20,7 +20,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from verify.dependence import overlap, whole
+from verify.dependence import FREES, NEEDS_FREE, TIME, overlap, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +148,8 @@ class Races:
 
     def _reverse(self, at: int, step: Step, ordered: int) -> bool:
         """Ask for the reversal of a race; return whether it is one, whatever else the step may have waited for."""
+        if _waited_for(self.steps[at], step):
+            return False
         node = self.nodes.get(self.steps[at].begins)
         if node is None:
             return not step.waits
@@ -173,3 +175,13 @@ class Races:
                 if not self.steps[first].past >> at & 1:
                     firsts[task] = first
         return firsts
+
+
+def _waited_for(one: Step, step: Step) -> bool:
+    """Say whether `step` cannot have come before `one` because a lock was held then."""
+    return (
+        step.ops[0] in NEEDS_FREE
+        and one.ops[0] in FREES
+        and not (one.everything or step.everything)
+        and all(key != TIME for key, _ in step.accesses)
+    )
