@@ -119,9 +119,8 @@ class Measure:
         if not self.looked:
             return []
         bound = "at least " if len(self.distinct) >= MOST_CLASSES else ""
-        said = (
-            f"{bound}{len(self.distinct):,} classes of executions in {self.looked:,} runs looked at"
-        )
+        found = many(len(self.distinct), "class", "classes")
+        said = f"{bound}{found} of executions in {many(self.looked, 'run', 'runs')} looked at"
         if not self.tallies:
             return [
                 f"{said}; {strategy} draws no runs independently: no estimate of those not seen"
@@ -157,6 +156,11 @@ class Measure:
             f"shown with a chance of about {percent(tally.rate)} (Good-Turing), "
             f"at most {percent(tally.limit(self.confidence))} with {percent(self.confidence)} confidence"
         )
+
+
+def many(count: int, one: str, more: str) -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def percent(share: float) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from traces.text import plain
 from verify import _real
+from verify.measure import many
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,18 +53,17 @@ class Line:
         measure = state.measure
         if measure is not None:
             classes, orders = len(measure.distinct), len(measure.pairs.seen)
-            parts.append(_grown(classes, self.classes, "classes"))
-            parts.append(_grown(orders, self.orders, "orders of operations"))
+            parts.append(_grown(classes, self.classes, "class", "classes"))
+            parts.append(_grown(orders, self.orders, "order of operations", "orders of operations"))
             self.classes, self.orders = classes, orders
-        count = len(state.groups)
-        parts.append(f"{count} kind{'' if count == 1 else 's'} of failure")
+        parts.append(many(len(state.groups), "kind of failure", "kinds of failure"))
         if state.left:
             parts.append(plain(state.left))
         return ", ".join(parts)
 
 
-def _grown(now: int, before: int, what: str) -> str:
-    return f"{now:,} {what}" + (f" (+{now - before:,})" if now > before else "")
+def _grown(now: int, before: int, one: str, more: str) -> str:
+    return many(now, one, more) + (f" (+{now - before:,})" if now > before else "")
 
 
 class Plain:

@@ -211,7 +211,8 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     merged = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
 
     assert (
-        "0 pairs of conflicting operations were seen in both orders, 1 in one order only" in first
+        "of pairs of conflicting operations 0 were seen in both orders, 1 in one order only"
+        in first
     )
     assert "never flipped: Lock.acquire Lock at tests/verify/orders.py:" in first
     assert (41, 1, []) == (merged["executions"], merged["flipped"], merged["never_flipped"])
@@ -224,7 +225,7 @@ def test_command_merges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     save(Coverage({"m:f": SEEN}, frozenset([(B, A)])), files[1])
 
     assert 0 == main(["coverage", *map(str, files), "--output", str(tmp_path / "both")])
-    assert "1 pairs of conflicting operations were seen in both" in capsys.readouterr().out
+    assert "of pairs of conflicting operations 1 were seen in both" in capsys.readouterr().out
     assert (6, 3) == tuple(
         load(tmp_path / name).programs["m:f"].executions for name in ("both", "one")
     )

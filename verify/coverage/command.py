@@ -61,8 +61,8 @@ def text(coverage: Coverage, *, most: int | None = SHOWN) -> str:
     goals = coverage.goals
     executions = sum(seen.executions for seen in coverage.programs.values())
     head = (
-        f"coverage: {coverage.flipped:,} pairs of conflicting operations were seen in both orders, "
-        f"{len(goals):,} in one order only, in {executions:,} executions"
+        f"coverage: of pairs of conflicting operations {coverage.flipped:,} were seen in both orders, "
+        f"{len(goals):,} in one order only (executions: {executions:,})"
     )
     lines = [head]
     for before, after in goals[:most]:
