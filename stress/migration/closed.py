@@ -61,9 +61,11 @@ def stop_handshake(design: str = "thread", vcpus: int = 2, close: int = 0) -> No
     bench.end(also_controlled=bool(close))
 
 
-def harvest_against_write(design: str = "thread", vcpus: int = 1, pages: int = 3) -> None:
+def harvest_against_write(
+    design: str = "thread", vcpus: int = 1, pages: int = 3, writes: int = 2
+) -> None:
     """A guest stores to pages while they are harvested, walked and harvested again."""
-    bench = Bench(design, vcpus, pages=pages, writes=2)
+    bench = Bench(design, vcpus, pages=pages, writes=writes)
     machine = bench.source
     step = _prepared(bench)
     ram = step.ram

@@ -6,7 +6,7 @@ Promises: each runs under control with the engine in scope; `design` is any name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mig import locks
 from stress.migration import closed, whole
@@ -61,6 +61,29 @@ WHOLE: Final = (
 CLOSED: Final = (
     "stop_handshake", "harvest_against_write", "channel_close", "cancel_against_complete", "hot_add_against_walk",
 )  # fmt: skip
+
+
+class Exhaustible(NamedTuple):
+    """A closed scenario at a size at which it can be exhausted at granularity auto, and its faulty twin's fault."""
+
+    name: str
+    sizes: str
+    fault: str
+
+    def target(self, *, faulty: bool = False) -> str:
+        """Return the target, of design `thread` or of that with the fault."""
+        design = f"thread%2B{self.fault}" if faulty else "thread"
+        return f"stress.migration.scenarios:{self.name}?design={design}{self.sizes}"
+
+
+EXHAUSTIBLE: Final = (
+    Exhaustible("stop_handshake", "&vcpus=1", "notify-one-stopper"),
+    Exhaustible("harvest_against_write", "&pages=2&writes=1", "skip-setup-harvest"),
+    Exhaustible("channel_close", "&queued=5", "close-under-big-lock"),
+    Exhaustible("cancel_against_complete", "", "cancel-without-swap"),
+    Exhaustible("hot_add_against_walk", "&changes=2", "walk-without-mutex"),
+)
+"""All five, with their faulty twins."""
 
 
 @scenario(packages=PACKAGES, settings=SETTINGS, detectors=audit)

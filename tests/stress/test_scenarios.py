@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mig import wire
@@ -13,8 +15,12 @@ from mig.ram_save import RamSave
 from stress.migration import closed, scenarios, whole
 from stress.migration.oracle import Account
 from traces import token as tokens
+from traces.certificate import Certificate
 from verify import PCT, RandomWalk, UsageError, explore, load, replay
+from verify.certificate.checking import Judgement, check
+from verify.certificate.writing import Keeping, certificate_of
 from verify.explore import Exploration, Verdict
+from verify.strategies import DPOR
 
 FAULTS = [
     ("skip-setup-harvest", "harvest_against_write", "broken invariant", "dirty at sync"),
@@ -226,3 +232,21 @@ def test_closed_scenarios_run_on_real_threads() -> None:
     closed.stop_handshake()
     closed.cancel_against_complete()
     closed.hot_add_against_walk(changes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hot_add_against_walk"])
+def test_exhausted_with_a_certificate(name: str) -> None:
+    """A closed scenario is exhausted at granularity auto, its certificate is valid, and not without an execution."""
+    (each,) = [each for each in scenarios.EXHAUSTIBLE if each.name == name]
+    program = load(each.target()).at("auto")
+    strategy = Keeping(DPOR(0))
+    state = explore(program, strategy, executions=2000)
+    made = certificate_of(state, strategy)
+    assert isinstance(made, Certificate), made
+
+    assert "" == check(made, program).why
+    short = replace(made, executions=made.executions[1:])
+    assert Judgement.REJECTED is check(short, program).judgement
+    faulty = explore(load(each.target(faulty=True)).at("auto"), DPOR(0), first_only=True)
+    assert Verdict.FOUND is faulty.verdict
