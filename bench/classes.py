@@ -3,7 +3,7 @@
 `python -m bench.classes [--generated N] [--micro] [--counts] [--speed] [--executions N]`; without a choice, everything.
 
 - Counts: the classes of small programs, beside those of an abstract model and of GenMC on the same descriptions.
-- Generated: N random programs (`bench.programs.generated`) of at most 1,500 schedules: what they come to under DPOR,
+- Generated: N random programs (`bench.programs.generated`) of at most 600 schedules: what they come to under DPOR,
   and under every schedule.
 - Micro: the same of `bench.programs.micro`, at the accesses learned from sixty executions.
 - Speed: operations per CPU second, and resident memory after N executions (default 100,000).
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Body = Callable[[], object]
 
-MOST = 1500
+MOST = 600
 """Schedules of a generated program, beyond which it is passed over."""
 MOST_OF_MICRO = 20_000
 
