@@ -317,14 +317,27 @@ wait.
 
 SPAWN, BEGIN, FINISHED, TIMEOUT = "spawn", "begin", "finished", "timeout"
 DRAW, PIN, UNPIN, ALL = "draw", "pin", "unpin", "all"
-INTERRUPT, UNCONTROLLED, HALT = "interrupt", "uncontrolled", "halt"
-ASIDES = (SPAWN, BEGIN, FINISHED, TIMEOUT, DRAW, PIN, UNPIN, ALL, INTERRUPT, UNCONTROLLED, HALT)
+INTERRUPT, UNCONTROLLED, WATCHED, HALT = "interrupt", "uncontrolled", "watched", "halt"
+ASIDES = (
+    SPAWN,
+    BEGIN,
+    FINISHED,
+    TIMEOUT,
+    DRAW,
+    PIN,
+    UNPIN,
+    ALL,
+    INTERRUPT,
+    UNCONTROLLED,
+    WATCHED,
+    HALT,
+)
 """What `Detector.aside` tells.
 
 A task was made by the running one; it runs its first step; it ended of itself; its wait on a condition ended by time;
 it drew the last of the choices; a finalizer begins, or ends, in it; it looked at what any step may change; something
-was posted to it from outside; it made a call that no schedule controls. `HALT`: the execution is over, while every task
-still stands where it ends.
+was posted to it from outside; it made a call that no schedule controls; it asked for an invariant that is looked at
+between any two steps. `HALT`: the execution is over, while every task still stands where it ends.
 """
 
 

@@ -33,6 +33,7 @@ READS = frozenset({
 WRITES = frozenset({
     "write", "Lock.acquire", "Lock.try_acquire", "Lock.release", "RLock.acquire", "RLock.try_acquire", "RLock.release",
     "Event.set", "Event.clear", "Semaphore.acquire", "Semaphore.try_acquire", "Semaphore.release",
+    "declared.acquire", "declared.share", "declared.release",
     "Barrier.wait", "Barrier.leave", "Barrier.reset", "Barrier.abort",
     "Queue.put", "Queue.get", "Queue.task_done", "Queue.shutdown", "SimpleQueue.put", "SimpleQueue.get",
 })  # fmt: skip

@@ -28,6 +28,7 @@ from verify.abc import (
     TIMEOUT,
     UNCONTROLLED,
     UNPIN,
+    WATCHED,
     Detector,
 )  # fmt: skip
 from verify.dependence import NUMBERING, TIME, TRIES, WAIT, WAITS, WAKE, accesses
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 FAILED = "failed"
 _ASIDES = frozenset({*ASIDES, FAILED})
-_SIGNALS = frozenset({INTERRUPT, UNCONTROLLED})
+_SIGNALS = frozenset({INTERRUPT, UNCONTROLLED, WATCHED})
 _ENDS = frozenset({SPAWN, FINISHED})
 _SWEEPING = frozenset({PIN, ALL})
 _BEGINNINGS = frozenset({BEGIN, TIMEOUT})
@@ -92,7 +93,7 @@ class StepLog(Detector):
     """Writes the log of each execution.
 
     `standing` are the tasks that its end cut short, `daemons` says whether there was one that it may cut short, and
-    `outside` holds what came from outside the schedule.
+    `outside` holds what came from outside the schedule, or looks at it from there.
     """
 
     name = "steps"

@@ -10,7 +10,7 @@ import pytest
 
 from bench.outcomes import Box, outcomes
 from bench.programs import generated, locked, micro
-from verify import DFS, DPOR, Settings, Verdict, access, draw, explore
+from verify import DFS, DPOR, Settings, Verdict, access, draw, explore, invariant
 from verify.program import Program, of, of_code
 from verify.session import Session
 from verify.strategies import dpor
@@ -162,14 +162,19 @@ def long() -> None:
             pass
 
 
+def watched() -> None:
+    invariant("always", lambda: None)
+
+
 @pytest.mark.parametrize(
     ("body", "settings", "left_out"),
     [
         (polls, Settings(), dpor.POLLING),
         (draws_much, Settings(), dpor.VALUES),
         (long, Settings(max_steps=6), dpor.BEYOND),
+        (watched, Settings(), dpor.OUTSIDE["watched"]),
     ],
-    ids=["polls", "draws", "long"],
+    ids=["polls", "draws", "long", "watched"],
 )
 def test_no_proof(body: Callable[[], None], settings: Settings, left_out: str) -> None:
     """What cannot be searched to the end is not claimed: the search ends, and says what it left out."""

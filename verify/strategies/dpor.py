@@ -17,7 +17,8 @@ Deviations, admitted
 - A loop that polls makes infinitely many classes. After a task has given way (sleep, failed try, time-out) the next in
   turn goes on; an execution in which a task has done so more than `ROUNDS` times is only followed to its end from
   there, and the search never says then that it is complete.
-- Executions that reach the step bound, calls that no schedule controls, and signals: never complete either.
+- Executions that reach the step bound, calls that no schedule controls, signals, and invariants that are looked at
+  between any two steps, where executions of one class differ: never complete either.
 Steps of a task between operations are taken to touch nothing that other tasks touch: so it is at granularities `auto`
 and `access`, which make operations of such accesses; at `sync` it is the program's promise.
 """
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from verify.abc import ScheduleMismatchError
+from verify.abc import INTERRUPT, UNCONTROLLED, WATCHED, ScheduleMismatchError
 from verify.steps import StepLog, Steps
 from verify.strategies.dpor_races import Races
 from verify.strategies.dpor_tree import Drawn, Node, independent
@@ -45,7 +46,11 @@ MOST_EXPLORED = 20_000
 VALUES = "values the program draws"
 BEYOND = "what lies beyond the step bound"
 POLLING = f"loops that poll, beyond {ROUNDS} rounds of a task"
-OUTSIDE = "signals and calls that no schedule controls"
+OUTSIDE = {
+    INTERRUPT: "signals",
+    UNCONTROLLED: "calls that no schedule controls",
+    WATCHED: "what invariants see between steps that are independent",
+}
 
 
 class DPOR:
@@ -120,8 +125,8 @@ class DPOR:
     def _settle(self) -> None:
         """Look for the races of the execution that ended."""
         log, steps = self.listener, self.steps
-        if log.outside:
-            self.left_out[OUTSIDE] = None
+        for what in log.outside:
+            self.left_out[OUTSIDE[what]] = None
         blocked = self.in_vain
         end = len(steps.list)
         if blocked:
