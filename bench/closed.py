@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from verify.explore import Group
 
 MOST = 20_000
-WHOLE = "busy_migration"
+WHOLE = "migration"
 ALGORITHMS = ("random", "pct", "pos", "urw", "surw", "reads_from", "dfs", "dpor", "portfolio")
 
 
@@ -99,7 +99,7 @@ def first_finds(seconds: float, seed: int) -> list[tuple[str, int, dict[str, int
             STRATEGIES[name](seed),
             executions=None,
             seconds=seconds / len(ALGORITHMS),
-            shrink=0,
+            confirming=False,
         )
         firsts: dict[str, int] = {}
         for group in state.groups.values():
@@ -117,7 +117,7 @@ def known(group: Group) -> str:
             each.word in part for part in (*finding.key, finding.message)
         ):
             return each.name
-    return f"{finding.cause}: {finding.message[:50]}"
+    return f"{finding.cause}: {finding.message.partition(':')[0]}"
 
 
 def main() -> int:
