@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from verify.abc import VALUE, Finding, InvariantError
+from verify.abc import VALUE, WATCHED, Finding, InvariantError
 from verify.detectors.invariants import Invariants
 from verify.detectors.linearizability import finding_of
 from verify.detectors.sometimes import Sometimes
@@ -144,11 +144,15 @@ def label(thing: object, title: str) -> None:
         state.label = title
 
 
-def invariant(name: str, check: Callable[[], str | None], *, at_end: bool = False) -> None:
+def invariant(
+    name: str, check: Callable[[], str | None], *, at_end: bool = False, guarded: bool = False
+) -> None:
     """Register an invariant of this execution: `check` returns None, or a sentence that says what is wrong.
 
     It is called between operations (at every step), or once after the last one (`at_end`), and must
-    only read plain state: no lock, no operation.
+    only read plain state: no lock, no operation. `guarded`: all that it reads changes under one lock, and
+    it says nothing while that is held; so schedules that differ in the order of independent steps show it the
+    same, and one of them is proof enough (strategy `dpor`).
     """
     execution = current.controlled()
     if execution is None:
@@ -158,6 +162,8 @@ def invariant(name: str, check: Callable[[], str | None], *, at_end: bool = Fals
             (detector.at_end if at_end else detector.each_step).append((name, check))
             if not at_end:
                 execution.listen(detector)
+                if not guarded:
+                    execution.aside(me_of(execution), WATCHED)
             return
     raise RuntimeError(
         f"invariant {name!r} would never be checked: the check's detectors lack verify.detectors.Invariants"

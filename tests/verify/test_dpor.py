@@ -188,6 +188,17 @@ def test_no_proof(body: Callable[[], None], settings: Settings, left_out: str) -
     assert left_out in state.worth
 
 
+def test_guarded_invariant_is_proof_enough() -> None:
+    """What one lock guards is seen alike in all executions of a class."""
+
+    def body() -> None:
+        lock = threading.Lock()
+        invariant("always", lambda: None, guarded=True)
+        zoo.together(lock.locked, lock.locked)
+
+    assert Verdict.EXHAUSTED == explore(of(body), DPOR(), executions=50).verdict
+
+
 def test_all_values() -> None:
     """Every value that the program draws is tried with every class."""
     seen = set()

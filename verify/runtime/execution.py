@@ -417,8 +417,6 @@ class Execution(EnabledTasks):
         if detector not in self.operation_hooks:
             self.operation_hooks = [*self.operation_hooks, detector]
             self.listening = True
-            if self.current is not None:
-                self.aside(self.current, abc.WATCHED)
 
     def announce(self, me: Task) -> None:
         """Tell the listening detectors that `me`'s operation takes effect now."""
