@@ -116,10 +116,11 @@ def test_runs(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert "sync01                         1 (1/1)  none | none" in capsys.readouterr().out
 
-    assert 0 == power.main(["--quick", "--programs", "account", "--minutes", "-1"])
+    words = ["--quick", "--programs", "account", "--strategy", "pos", "urw", "--minutes", "-1"]
+    assert 0 == power.main(words)
     said = capsys.readouterr().out
     assert "the limit of time is reached" in said
     assert (
-        "everything that was run is as it should be\nnot run within the limit of time: 21 searches; 7 of 7"
+        "everything that was run is as it should be\nnot run within the limit of time: 6 searches; 2 of 2"
         in said
     )

@@ -5,6 +5,8 @@ shares that are fair at every moment: the member furthest behind its share goes 
 begin with what the benchmark programs teach, after a turn for each of the first `STARTERS` members, and change
 - with what the program looks like: reads-from fuzzing draws its constraints from the operations on shared objects
   that it has seen, so it gains where these are few (`FEW_EVENTS`), however many threads make them, and else loses;
+- where these are all acquisitions of locks, uniform sampling gains: which critical section comes first is all that
+  an interleaving says there, and each of these orders is as likely as any other;
 - with the part of a member's recent executions whose schedule had not been run before by anybody: on a
   small program the random members soon repeat themselves, and depth-first search, which does not, takes over;
 - with each kind of failure that a member was the first to show.
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 STARTERS = 4
 FEW_EVENTS = 8
-FEW, MANY = 1.5, 0.4
+FEW, MANY, LOCKS = 1.5, 0.4, 3.0
+ACQUIRES = frozenset({"Lock.acquire", "RLock.acquire"})
 LEAST = 0.08  # of its first share, which a member keeps
 MEMORY = 0.95  # how much of a member's novelty comes from before its last execution
 MOST_SCHEDULES = 200_000  # whose hashes are remembered
@@ -123,10 +126,15 @@ class Portfolio:
 
     def _fit(self, member: Member) -> float:
         """Return how much a member gains or loses by what the program looks like."""
-        events = len(self.reads_from.readers)
-        if not events or member.name != self.reads_from.name:
+        events = self.reads_from.readers
+        if not events:
             return 1.0
-        return FEW if events <= FEW_EVENTS else MANY
+        locks = all(event.op in ACQUIRES for event in events)
+        if member.name == URW.name:
+            return LOCKS if locks else 1.0
+        if member.name != self.reads_from.name:
+            return 1.0
+        return FEW if len(events) <= FEW_EVENTS and not locks else MANY
 
     def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
         """Settle the account of the member whose execution is over."""
