@@ -45,7 +45,7 @@ def adopt(undo: list[Patch]) -> None:
 
 
 def _title(owner: object) -> str:
-    return str(vars(owner)["__name__"]) if type(owner) is type(sys) else type(owner).__name__
+    return getattr(owner, "__name__", "?") if type(owner) is type(sys) else type(owner).__name__
 
 
 def _stand_in(real: object, found: str) -> Adopted:
@@ -72,4 +72,6 @@ def _mend_conditions(known: dict[int, Adopted], undo: list[Patch]) -> None:
 def restore(undo: Iterable[Patch]) -> None:
     """Put the real locks back."""
     for patch in undo:
-        vars(patch.owner)[patch.name] = patch.value
+        # `vars` would ask the class, which may answer for another object (a proxy).
+        names: dict[str, object] = object.__getattribute__(patch.owner, "__dict__")
+        names[patch.name] = patch.value

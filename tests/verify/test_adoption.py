@@ -109,6 +109,24 @@ def test_the_real_locks_come_back() -> None:
     CONDITION.release()
 
 
+class Proxy:
+    """An object that shows another one's attributes, as the proxies of lazily imported modules do."""
+
+    def __getattribute__(self, name: str) -> object:
+        return getattr(str, name)
+
+
+def test_object_that_hides_its_attributes() -> None:
+    """Its lock is adopted, and comes back."""
+    proxy, real = Proxy(), threading.Lock()
+    object.__setattr__(proxy, "lock", real)
+
+    state = explore(of(opposite_order), RandomWalk(1), executions=5)
+
+    assert 5 == state.executions
+    assert real is object.__getattribute__(proxy, "lock")
+
+
 def test_uncontrolled_threads_get_the_real_lock() -> None:
     """A thread outside the check that takes an adopted lock takes the real one, and the check goes on."""
     taken: list[bool] = []
