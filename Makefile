@@ -5,14 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VERIFY_LOG := $(VENV)/.test-verify.log
 
-# A tracer slows child processes and whole searches: these run without coverage.
+# A tracer slows child processes and whole searches: these, and the slow tests of verify, run without coverage.
 UNTRACED := $(addprefix tests/verify/test_,check.py config.py cpython.py determinism.py \
 	differential.py examples.py lock_order_random.py programs20.py observe_children.py pytest_plugin.py uncontrolled.py) \
 	$(addprefix tests/stress/test_,hang_plugin.py hang_zoo.py reproduce_real.py)
-# The tests of verify take longest, so two cores share them.
-LATER := $(filter-out $(UNTRACED),$(wildcard tests/verify/test_[p-z]*.py))
 
-.PHONY: hunt test lint bench clean
+.PHONY: hunt test test-verify lint bench clean
 .DEFAULT_GOAL := hunt
 
 hunt: $(STAMP)
@@ -20,19 +18,26 @@ hunt: $(STAMP)
 	@$(BIN)/stage3 hunt
 
 test: $(STAMP)
-	@echo "test: run the whole suite on two cores, most of it under coverage; half of the tests of verify are shown at the end"
+	@echo "test: run the whole suite on two cores, most of it under coverage; the tests of verify are shown at the end"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify $(UNTRACED:%=--ignore=%) $(LATER:%=--ignore=%) \
-		>$(VERIFY_LOG) 2>&1 & verify=$$!; trap 'kill $$verify; exit 130' INT TERM; failed=0; \
+	@$(MAKE) --no-print-directory test-verify >$(VERIFY_LOG) 2>&1 & verify=$$!; \
+	trap 'kill $$verify; exit 130' INT TERM; failed=0; \
 	$(BIN)/coverage run --parallel-mode -m pytest --ignore=tests/verify $(UNTRACED:%=--ignore=%) || failed=1; \
 	echo "test: run what a tracer upsets without one"; \
 	$(BIN)/python -m pytest $(UNTRACED) || failed=1; \
-	echo "test: the second half of the tests of verify"; \
-	$(BIN)/coverage run --parallel-mode -m pytest $(LATER) || failed=1; \
 	wait $$verify || failed=1; \
-	echo "test: the first half of the tests of verify"; cat $(VERIFY_LOG); \
+	echo "test: the tests of verify"; cat $(VERIFY_LOG); \
 	echo "test: what the suite covers"; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || failed=1; \
+	exit $$failed
+
+# The part of `test` that the other core runs. In the background, so that an interrupt need not wait for pytest.
+test-verify: $(STAMP)
+	@trap 'kill $$!; exit 130' INT TERM; failed=0; \
+	$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify -m "not slow" \
+		$(UNTRACED:%=--ignore=%) & wait $$! || failed=1; \
+	$(BIN)/python -m pytest -p no:cacheprovider tests/verify -m slow $(UNTRACED:%=--ignore=%) & \
+	wait $$! || failed=1; \
 	exit $$failed
 
 lint: $(STAMP)

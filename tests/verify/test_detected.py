@@ -12,6 +12,7 @@ import pytest
 import verify
 from stress.cli import main
 from verify import CheckFailed, CheckInconclusive, Settings, UsageError, detecting, registry
+from verify.caller import caller
 from verify.detectors import ON_REQUEST, Atomicity, Race, Starvation
 from verify.explore import Exploration, Verdict, explore
 from verify.program import of_code
@@ -238,8 +239,12 @@ def test_sometimes() -> None:
 @pytest.mark.slow
 def test_check_detects() -> None:
     """`check(detect=...)` uses the detectors named, and its report's last line replays with them."""
-    with pytest.raises(CheckFailed, match="data race") as raised:
-        verify.check(detected.race, detect=["race"], executions=20)
+    reset = caller.set(None)  # else that line is pytest's
+    try:
+        with pytest.raises(CheckFailed, match="data race") as raised:
+            verify.check(detected.race, detect=["race"], executions=20)
+    finally:
+        caller.reset(reset)
     line = str(raised.value).splitlines()[-1]
     token = line.partition("replay='")[2].partition("'")[0]
 
