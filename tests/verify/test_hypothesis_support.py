@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
 
-from examples.spool import Spool, write_and_flush
 from tests.verify import zoo
 from verify import CheckFailed, UsageError, check, draw
 from verify.hypothesis_support import Interleaving, interleavings
@@ -20,14 +20,27 @@ from verify.program import of
 from verify.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+    from collections.abc import Callable, Iterator
+    from types import FrameType, ModuleType
 
     Example = tuple[list[int], Interleaving]
 
 QUICK = (Phase.generate, Phase.shrink, Phase.reuse)
 """Without Hypothesis' own explanations, which run everything some hundred times more."""
 ints = st.lists(st.integers())
+SPOOL = "examples.spool"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spool_is_forgotten() -> Iterator[None]:
+    """Let the example be loaded for the length of this file: tokens are of the modules loaded of a package."""
+    yield
+    sys.modules.pop(SPOOL, None)
+
+
+def spool() -> ModuleType:
+    """Return the example."""
+    return importlib.import_module(SPOOL)
 
 
 def seen(
@@ -55,7 +68,7 @@ def seen(
 @pytest.mark.slow
 def test_three_items_and_one_preemption() -> None:
     """A bug that needs three items and one preemption shrinks to just that, and the report tells it."""
-    failed, drawn = seen(write_and_flush)
+    failed, drawn = seen(spool().write_and_flush)
 
     assert ([0, 0, 0], Interleaving(((0, 1),))) == drawn[-1]
     assert failed is not None
@@ -68,8 +81,8 @@ def test_three_items_and_one_preemption() -> None:
 def test_database_keeps_both() -> None:
     """A failure that Hypothesis has kept, data and schedule, is what the next run begins with."""
     database = InMemoryExampleDatabase()
-    _, first = seen(write_and_flush, database)
-    _, second = seen(write_and_flush, database)
+    _, first = seen(spool().write_and_flush, database)
+    _, second = seen(spool().write_and_flush, database)
 
     assert first[-1] == second[0]
 
@@ -119,10 +132,10 @@ def test_zero_is_to_go_on() -> None:
 def test_same_again() -> None:
     """The same data and schedule fail in the same way whatever was run before, in a lasting session or not."""
     schedule = Interleaving(((0, 1),))
-    alone = found(schedule, write_and_flush, [1, 2, 3])
+    alone = found(schedule, spool().write_and_flush, [1, 2, 3])
     with sessions_last():
-        found(Interleaving(((5, 3), (2, 1))), write_and_flush, [1] * 7)
-        lasting = found(schedule, write_and_flush, [1, 2, 3])
+        found(Interleaving(((5, 3), (2, 1))), spool().write_and_flush, [1] * 7)
+        lasting = found(schedule, spool().write_and_flush, [1, 2, 3])
 
     assert alone == lasting
     assert alone.startswith("uncaught exception")
@@ -266,7 +279,7 @@ def test_sessions_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Session, "__enter__", entering)
     monkeypatch.setattr(Session, "__exit__", leaving)
-    first, other = of(zoo.abba), of(write_and_flush)
+    first, other = of(zoo.abba), of(spool().write_and_flush)
     with sessions_last():
         for program in (first, first, other, other):
             with session_for(program, "greenlets") as session:
@@ -278,9 +291,9 @@ def test_sessions_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_spool_alone() -> None:
     """The example's spool works where nobody is in between."""
-    spool = Spool()
+    one = spool().Spool()
     for item in range(7):
-        spool.write(item)
-    spool.flush()
+        one.write(item)
+    one.flush()
 
-    assert [*range(7)] == spool.sent
+    assert [*range(7)] == one.sent
