@@ -51,10 +51,16 @@ def namespaces(
 
 
 def classes() -> Iterator[type]:
-    """Yield the classes made by Python code."""
-    for thing in gc.get_objects():
-        if _is_class(thing):
-            yield thing
+    """Yield the classes made by Python code: down the tree of all classes, which is a hundredth of all objects."""
+    seen: set[int] = set()  # a metaclass may forbid hashing
+    waiting: list[type] = [object]
+    while waiting:
+        for kind in type.__subclasses__(waiting.pop()):
+            if id(kind) not in seen:
+                seen.add(id(kind))
+                waiting.append(kind)
+                if _is_class(kind):
+                    yield kind
 
 
 def _is_class(thing: object) -> TypeGuard[type]:
