@@ -55,7 +55,8 @@ def classes() -> Iterator[type]:
     seen: set[int] = set()  # a metaclass may forbid hashing
     waiting: list[type] = [object]
     while waiting:
-        for kind in type.__subclasses__(waiting.pop()):
+        below: list[type] = type.__subclasses__(waiting.pop())
+        for kind in below:
             if id(kind) not in seen:
                 seen.add(id(kind))
                 waiting.append(kind)
