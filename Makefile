@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VERIFY_LOG := $(VENV)/.test-verify.log
 
-# A tracer slows child processes and whole searches: these, and the slow tests of verify, run without coverage.
+# Two cores share the suite: the first half of verify's tests, and all others.
+FIRST := $(wildcard tests/verify/test_[a-h]*.py)
+
+# A tracer upsets or slows child processes and whole searches: these, and verify's slow tests, are not measured.
 UNTRACED := $(addprefix tests/verify/test_,check.py config.py cpython.py determinism.py \
 	differential.py examples.py lock_order_random.py programs20.py observe_children.py pytest_plugin.py uncontrolled.py) \
 	$(addprefix tests/stress/test_,hang_plugin.py hang_zoo.py reproduce_real.py)
 
-LATER := $(filter-out $(UNTRACED),$(wildcard tests/verify/test_[i-z]*.py))
-
-.PHONY: hunt test test-verify lint bench clean
+.PHONY: hunt test coverage lint bench clean
 .DEFAULT_GOAL := hunt
 
 hunt: $(STAMP)
@@ -20,29 +21,24 @@ hunt: $(STAMP)
 	@$(BIN)/stage3 hunt
 
 test: $(STAMP)
-	@echo "test: run the whole suite on two cores, most of it under coverage; most tests of verify are shown at the end"
-	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory test-verify >$(VERIFY_LOG) 2>&1 & verify=$$!; \
+	@echo "test: run the whole suite on two cores; the first half of the tests of verify is shown at the end"
+	@$(BIN)/python -m pytest -p no:cacheprovider $(FIRST) >$(VERIFY_LOG) 2>&1 & verify=$$!; \
 	trap 'kill $$verify; exit 130' INT TERM; failed=0; \
-	$(BIN)/coverage run --parallel-mode -m pytest --ignore=tests/verify $(UNTRACED:%=--ignore=%) || failed=1; \
-	echo "test: run what a tracer upsets without one"; \
-	$(BIN)/python -m pytest $(UNTRACED) || failed=1; \
-	echo "test: run half of the slow tests of verify"; \
-	$(BIN)/python -m pytest -m slow $(LATER) || failed=1; \
+	$(BIN)/python -m pytest $(FIRST:%=--ignore=%) || failed=1; \
 	wait $$verify || failed=1; \
-	echo "test: the other tests of verify"; cat $(VERIFY_LOG); \
-	echo "test: what the suite covers"; \
-	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || failed=1; \
+	echo "test: the first half of the tests of verify"; cat $(VERIFY_LOG); \
 	exit $$failed
 
-# The part of `test` that the other core runs. In the background, so that an interrupt need not wait for pytest.
-test-verify: $(STAMP)
-	@trap 'kill $$!; exit 130' INT TERM; failed=0; \
-	$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify -m "not slow" \
-		$(UNTRACED:%=--ignore=%) & wait $$! || failed=1; \
-	$(BIN)/python -m pytest -p no:cacheprovider tests/verify -m slow \
-		$(UNTRACED:%=--ignore=%) $(LATER:%=--ignore=%) & \
-	wait $$! || failed=1; \
+coverage: $(STAMP)
+	@echo "coverage: what the tests reach, but for those that a tracer upsets; twenty minutes"
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run --parallel-mode -m pytest -p no:cacheprovider tests/verify -m "not slow" \
+		$(UNTRACED:%=--ignore=%) >$(VERIFY_LOG) 2>&1 & verify=$$!; \
+	trap 'kill $$verify; exit 130' INT TERM; failed=0; \
+	$(BIN)/coverage run --parallel-mode -m pytest --ignore=tests/verify $(UNTRACED:%=--ignore=%) || failed=1; \
+	wait $$verify || failed=1; \
+	cat $(VERIFY_LOG); \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || failed=1; \
 	exit $$failed
 
 lint: $(STAMP)
