@@ -66,14 +66,19 @@ def test_processes_started_directly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
-    [("site-packages/", ["open()"]), ("dist-packages/", ["open()"]), ("", [])],
+    ("name", "expected"),
+    [
+        ("site-packages/thing.py", ["open()"]),
+        ("dist-packages/thing.py", ["open()"]),
+        ("thing.py", []),
+        ("site-packages/_pytest/assertion/rewrite.py", []),
+    ],
 )
-def test_installed_programs(place: str, expected: list[str]) -> None:
-    """What is installed below the standard library is a program like any other; the library itself is not."""
+def test_installed_programs(name: str, expected: list[str]) -> None:
+    """What is installed below the standard library is a program like any other; it and an import hook are not."""
     names: dict[str, Callable[[], object]] = {}
     text = "import os\ndef body():\n    open(os.devnull).close()\n"
-    exec(compile(text, f"{uncontrolled.STDLIB}{place}thing.py", "exec"), names)  # noqa: S102 - a file of that name
+    exec(compile(text, f"{uncontrolled.STDLIB}{name}", "exec"), names)  # noqa: S102 - a file of that name
 
     assert expected == noted(names["body"])
 

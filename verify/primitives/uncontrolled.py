@@ -26,6 +26,8 @@ PATHLIB = os.path.join(os.path.dirname(os.__file__), "pathlib")  # noqa: PTH118,
 STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of file names, as frames have them
 INSTALLED = tuple(f"{STDLIB}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """What was installed lies below the standard library's directory, and may be the program under test."""
+IMPORTS = os.path.join("_pytest", "assertion", "rewrite.py")  # noqa: PTH118 - as above
+"""Pytest's import hook opens files as the interpreter's own does, for a module that the program imports only now."""
 
 
 def _noted(original: Model, what: str) -> Model:
@@ -49,7 +51,7 @@ def _is_the_programs(frame: FrameType | None) -> bool:
     filename = frame.f_code.co_filename
     if filename.startswith(STDLIB) and not filename.startswith(INSTALLED):
         return False
-    return not is_framework(filename)
+    return not is_framework(filename) and not filename.endswith(IMPORTS)
 
 
 def rows() -> list[Patch]:
