@@ -14,6 +14,7 @@ Ends with 1 if a count differs, an outcome is missing, a class was run twice, or
 from __future__ import annotations
 
 import argparse
+import inspect
 import resource
 import threading
 import time
@@ -199,7 +200,7 @@ def micro_rows() -> Iterator[Row]:
     """Compare the micro-programs."""
     for name, body in micro.PROGRAMS.items():
         box = Box(body)
-        program = of_code(box, name, file=micro.__file__).at("access")
+        program = of_code(box, name, file=inspect.getfile(body)).at("access")
         learned = explore(program, DFS(), executions=60).granularity
         row = compared(name, program.at(learned), box, MOST_OF_MICRO)
         yield row or Row(name, 0, 0, 0, 0, f"more than {MOST_OF_MICRO} schedules")

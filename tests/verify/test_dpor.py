@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -106,7 +107,7 @@ def agree(program: Program, box: Box, most: int) -> None:
 def test_micro(name: str) -> None:
     """A micro-program comes to the same things by one schedule of each class as by all schedules."""
     box = Box(micro.PROGRAMS[name])
-    program = of_code(box, "t:t", file=micro.__file__)
+    program = of_code(box, "t:t", file=inspect.getfile(micro.PROGRAMS[name]))
     agree(program.at(LEARNED.get(name, "access")), box, 400)
 
 
@@ -132,7 +133,9 @@ def test_learned_points_begin_anew() -> None:
     """Pairs found on the way change the tree; every execution is looked through for more."""
     box = Box(micro.PROGRAMS["attribute_update"])
     strategy = DPOR()
-    program = of_code(box, "t:t", file=micro.__file__).at("auto")
+    program = of_code(box, "t:t", file=inspect.getfile(micro.PROGRAMS["attribute_update"])).at(
+        "auto"
+    )
     state = explore(program, strategy, executions=100, check_determinism=2)
 
     assert Verdict.EXHAUSTED == state.verdict
