@@ -2,7 +2,8 @@
 
 Promises: a certificate is made of nothing but what was run: the choices of each execution since the scheduling points
 last changed. A strategy that reduces keeps the executions that count itself (attribute `explored`); of any other all
-are kept, up to the bounds of the format.
+are kept, up to the bounds of the format, and each once however often it was run (a depth-first search's descents, and
+the members of a portfolio, run what the search runs in its turn).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from verify.record import own_version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from verify.abc import T
+    from verify.abc import Detector, T
     from verify.explore import Exploration
     from verify.strategies import NamedStrategy
 
@@ -31,12 +32,16 @@ class Keeping:
         self.strategy = strategy
         self.name = strategy.name
         self.seed = strategy.seed
-        self.listener = listener_of(strategy)
-        self.kept: list[tuple[int, ...]] = []
+        self.kept: set[tuple[int, ...]] = set()
         self.total = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.strategy, name)
+
+    @property
+    def listener(self) -> Detector | None:
+        """As the strategy's, which may differ from one execution to the next."""
+        return listener_of(self.strategy)
 
     @property
     def complete(self) -> bool:
@@ -66,15 +71,17 @@ class Keeping:
 
     def restart(self) -> None:
         """As the strategy; what was run before belongs to other scheduling points."""
-        self.kept, self.total = [], 0
+        self.kept, self.total = set(), 0
         restart(self.strategy)
 
     def ended(self, choices: tuple[int, ...], *, news: bool, cut: bool) -> None:
-        """Keep the choices, unless the strategy keeps those that count."""
+        """Keep the choices, unless they are there or the strategy keeps those that count."""
         tell(self.strategy, choices, news=news, cut=cut)
+        if choices in self.kept:
+            return
         self.total += len(choices)
         if not self.too_many and explored(self.strategy) is None:
-            self.kept.append(choices)
+            self.kept.add(choices)
 
 
 def explored(strategy: NamedStrategy) -> Sequence[tuple[int, ...]] | None:
