@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Node:
-    """A choice: its alternatives, and what was taken."""
+    """A choice: its alternatives, and what was taken; where execution `ends` stops there is none (0: none stops)."""
 
     number: int = 0
+    ends: int = 0
     alternatives: Alternatives | None = None
     taken: dict[int, Node] = field(default_factory=dict)
 
@@ -40,6 +41,9 @@ class Tree:
         for at, (choice, alternatives) in enumerate(
             zip(run.choices, run.alternatives, strict=True)
         ):
+            if node.ends:
+                self.wrong = _goes_on(number, node.ends)
+                return
             if node.alternatives is None:
                 node.number, node.alternatives = number, alternatives
             elif node.alternatives != alternatives:
@@ -50,7 +54,10 @@ class Tree:
                 return
             cost += alternatives.costs[choice - alternatives.first]
             node = node.taken.setdefault(choice, Node(number))
-        if self.preemptions is not None and cost > self.preemptions:
+        node.ends = number
+        if node.alternatives is not None:
+            self.wrong = _goes_on(node.number, number)
+        elif self.preemptions is not None and cost > self.preemptions:
             self.wrong = f"execution {number} has {cost} preemptions, more than {self.preemptions}"
 
     def missing(self) -> str:
@@ -59,8 +66,6 @@ class Tree:
         while left and not self.wrong:
             node, choices, spent = left.pop()
             if node.alternatives is None:
-                if node.taken:
-                    return f"execution {node.number} goes on where another ends"
                 continue
             for choice, costs in enumerate(node.alternatives.costs, node.alternatives.first):
                 total = spent + costs
@@ -74,3 +79,7 @@ class Tree:
                     )
                 left.append((below, (*choices, choice), total))
         return self.wrong
+
+
+def _goes_on(number: int, other: int) -> str:
+    return f"execution {number} goes on where execution {other} ends"
