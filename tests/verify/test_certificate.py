@@ -12,17 +12,18 @@ import pytest
 import verify
 from traces.certificate import CLASSES, TREE, Certificate
 from traces.schema import Program
-from verify import DFS, UsageError, explore
-from verify.certificate import command
+from verify import DFS, Portfolio, UsageError, explore
+from verify.certificate import command, runs
 from verify.certificate.checking import Checked, Judgement, check, follow
 from verify.certificate.closure import Closure
 from verify.certificate.footprint import apart, footprint
-from verify.certificate.runs import Guide
+from verify.certificate.runs import Alternatives, Guide, Run
 from verify.certificate.tree import Tree
 from verify.certificate.writing import Keeping, certificate_of
 from verify.happens_before import Classes
 from verify.program import of
 from verify.session import Session
+from verify.strategies import dfs
 
 from . import certified, zoo
 from .certified import PROGRAMS, SEEN
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from verify.certificate.runs import Event, Run
+    from verify.certificate.runs import Event
 
 
 def searched(body: zoo.Program, preemptions: int | None = None) -> Certificate:
@@ -163,6 +164,49 @@ def test_every_step_is_asked_for_again() -> None:
     assert "an execution is in it twice" == twice.why
 
 
+@pytest.mark.parametrize("strategy", [DFS, Portfolio])
+def test_a_search_that_repeats_itself(
+    strategy: type[DFS | Portfolio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was run several times, by descents or by the members of a portfolio, is in the certificate once."""
+    monkeypatch.setattr(dfs, "ESTIMATED_FROM", 5)
+    monkeypatch.setattr(dfs, "PROBE_EVERY", 4)
+    program = of(certified.locks).at("sync")
+    keeping = Keeping(strategy())
+    state = explore(program, keeping, executions=None)
+
+    made = certificate_of(state, keeping)
+
+    assert isinstance(made, Certificate)
+    assert len(made.executions) < state.executions
+    assert (Judgement.VALID, "") == (check(made, program).judgement, check(made, program).why)
+
+
+def test_keeping_changes_nothing() -> None:
+    """A portfolio that is kept deals its executions out as one that is not: its members listen."""
+    alone, kept = Portfolio(0), Portfolio(0)
+    for strategy in (alone, Keeping(kept)):
+        explore(of(certified.tries).at("sync"), strategy, executions=40)
+
+    assert [one.runs for one in alone.members] == [one.runs for one in kept.members]
+    assert alone.reads_from.pairs
+    assert alone.reads_from.pairs == kept.reads_from.pairs
+
+
+def test_an_end_in_the_middle_is_seen() -> None:
+    """Of two executions that begin alike one cannot end where the other goes on, whichever comes first."""
+    two = Alternatives(2, (0, 0), 0)
+    short, long = (Run((0,) * many, alternatives=[two] * many) for many in (1, 2))
+    for both, words in (
+        ((short, long), "execution 2 goes on where execution 1 ends"),
+        ((long, short), "execution 1 goes on where execution 2 ends"),
+    ):
+        tree = Tree(None)
+        for number, run in enumerate(both, 1):
+            tree.add(number, run)
+        assert words == tree.missing()
+
+
 def test_a_failing_execution_is_no_part_of_a_pass() -> None:
     """What a certificate holds has to pass when it is run again."""
     program = of(zoo.abba).at("sync")
@@ -213,14 +257,44 @@ def test_hidden_accesses_are_no_ground_for_equivalence() -> None:
     assert Judgement.VALID is checked(every, hidden).judgement
 
 
-def test_an_unknown_operation_is_not_judged() -> None:
-    """What the table of dependent operations does not have is named, and a depth-first certificate asked for."""
+def test_the_table_of_dependent_operations() -> None:
+    """Trying is taking when it succeeds and looking when it fails; what the table does not have has no footprint."""
     assert footprint("Pipe.read", "p") is None
     assert footprint("Lock.acquire", "a") == footprint("Lock.try_acquire", "a")
     assert not apart(footprint("Lock.acquire", "a") or (), footprint("Lock.locked", "a") or ())
     assert apart(
         footprint("Lock.locked", "a") or (), footprint("Lock.try_acquire", "a", failed=True) or ()
     )
+
+
+def test_an_unknown_operation_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the table of dependent operations does not have is named, and a depth-first certificate asked for."""
+    every = searched(certified.locks)
+    some = reduced(every, certified.locks)
+    monkeypatch.setattr(
+        runs,
+        "footprint",
+        lambda op, target: None if op == "Lock.acquire" else footprint(op, target),
+    )
+
+    found = checked(some, certified.locks)
+
+    assert Judgement.UNJUDGED is found.judgement
+    assert found.why.startswith("Lock.acquire in main")
+    assert found.why.endswith("check a certificate of --strategy dfs")
+    assert Judgement.VALID is checked(every, certified.locks).judgement
+
+
+def test_text_of_the_file_is_shown_plainly() -> None:
+    """What an edited file says cannot move the terminal's cursor."""
+    every = searched(certified.tries)
+
+    said = command.describe(
+        replace(every, strategy="dfs\x1b[2J\nvalid"), checked(every, certified.tries)
+    )
+
+    assert "by dfs\\x1b[2J" in said
+    assert "\x1b" not in said
 
 
 def test_another_program_version_or_granularity() -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from traces import store
 from traces.certificate import Certificate, CertificateError, from_text, to_text
 from traces.errors import InputError
+from traces.printing import plain
 from verify import program as programs
 from verify.abc import UsageError
 from verify.certificate.checking import Checked, Judgement, check
 from verify.certificate.writing import certificate_of
-from verify.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CODES = {Judgement.VALID: 0, Judgement.REJECTED: 1, Judgement.UNJUDGED: 4}
 BAD_INPUT = 2
-EXHAUSTIVE = "dpor" if "dpor" in STRATEGIES else "dfs"
+EXHAUSTIVE = "dpor"
 MOST = 100_000
 """Executions of a search that is to be exhausted and was given no budget."""
 
@@ -97,14 +97,14 @@ def run(args: argparse.Namespace) -> int:
         program = programs.load(told.target, told.options.get("packages", "").split())
         checked = check(certificate, program, _progress if sys.stderr.isatty() else None)
     except (UsageError, InputError) as error:
-        print(f"stage3 certificate: {error}", file=sys.stderr)
+        print(f"stage3 certificate: {plain(str(error))}", file=sys.stderr)
         return BAD_INPUT
     print(describe(certificate, checked))
     return CODES[checked.judgement]
 
 
 def describe(certificate: Certificate, checked: Checked) -> str:
-    """Say what the check came to, in a few lines."""
+    """Say what the check came to, in a few lines; what the file says is shown without its control characters."""
     told = certificate.program
     bound = certificate.preemptions
     what = (
@@ -124,7 +124,7 @@ def describe(certificate: Certificate, checked: Checked) -> str:
         ]
     if checked.why:
         lines.append(f"  {checked.why}")
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def _progress(number: int) -> None:
