@@ -66,14 +66,29 @@ def _grown(now: int, before: int, one: str, more: str) -> str:
     return many(now, one, more) + (f" (+{now - before:,})" if now > before else "")
 
 
+class Gaps:
+    """When the next line is due: `EVERY_S` seconds after `began`, then in growing gaps, up to `SLOWEST_S`."""
+
+    def __init__(self, began: float) -> None:
+        self._gap = EVERY_S
+        self._next = began + EVERY_S
+
+    def over(self, now: float) -> bool:
+        """Whether a line is due; then the next gap, a longer one, begins."""
+        if now < self._next:
+            return False
+        self._gap = min(SLOWEST_S, self._gap * 1.5)
+        self._next = now + self._gap
+        return True
+
+
 class Plain:
     """Lines on a stream that is no terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._line = Line()
-        self._gap = EVERY_S
-        self._next = _real.monotonic() + EVERY_S
+        self._gaps = Gaps(_real.monotonic())
 
     def __enter__(self) -> Self:
         return self
@@ -88,13 +103,9 @@ class Plain:
 
     def __call__(self, state: Exploration) -> None:
         """Write a line when it is time."""
-        now = _real.monotonic()
-        if now < self._next:
-            return
-        self._gap = min(SLOWEST_S, self._gap * 1.5)
-        self._next = now + self._gap
-        self._stream.write(f"stage3 explore: {self._line.text(state)}\n")
-        self._stream.flush()
+        if self._gaps.over(_real.monotonic()):
+            self._stream.write(f"stage3 explore: {self._line.text(state)}\n")
+            self._stream.flush()
 
 
 class Live:

@@ -1,16 +1,17 @@
 """How far a stress job is: runs, rate, time left; a bar on a terminal, plain lines elsewhere.
 
-Promises: without a terminal a line at most every `EVERY_S` seconds, the gaps growing; nothing is written
-to standard output, which is for results.
+Promises: without a terminal lines in growing gaps (`verify.progress.Gaps`); nothing is written to standard output,
+which is for results.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from traces.text import plain
+from verify.progress import Gaps
 from verify.supervise import BAD, Ended, Tick
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from stress.jobs.outcome import Problem
     from verify.supervise.supervisor import Event
-
-EVERY_S: Final = 5.0
-SLOWEST_S: Final = 60.0
 
 
 class Progress(Protocol):
@@ -98,8 +96,7 @@ class Plain:
     def __init__(self, counts: Counts, stream: TextIO) -> None:
         self._counts = counts
         self._stream = stream
-        self._gap = EVERY_S
-        self._next = counts.began + EVERY_S
+        self._gaps = Gaps(counts.began)
 
     def __enter__(self) -> Self:
         return self
@@ -116,9 +113,7 @@ class Plain:
         """Count, and write a line when it is time."""
         self._counts.see(event)
         now = time.monotonic()
-        if isinstance(event, Tick | Ended) and now >= self._next:
-            self._gap = min(SLOWEST_S, self._gap * 1.5)
-            self._next = now + self._gap
+        if isinstance(event, Tick | Ended) and self._gaps.over(now):
             self._write(f"stage3 stress: {self._counts.text(now)}")
 
     def problem(self, problem: Problem) -> None:
