@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,11 @@ from verify.parallel.search import Search
 from verify.parallel.seen import Seen, together
 from verify.program import of
 from verify.supervise import Ended, Fate, Header, Shard, Task
+
+from . import orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEXTS = st.text(max_size=20)
 LISTS = st.lists(TEXTS, max_size=3).map(tuple)
@@ -219,3 +226,27 @@ def test_crash_ends_a_search_for_the_first_failure() -> None:
     assert batches.end is None
     batches.add(2, Loss(0, Fate.CRASHED, "the worker ended by SIGSEGV"))
     assert 2 == batches.end
+
+
+def test_watching_takes_a_small_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it takes two seconds to put the batches together, that is done every forty seconds, not at each batch."""
+    now, told = [0.0], list[float]()
+
+    def conduct(*_: object, on_batch: Callable[[Ended], None], **__: object) -> None:
+        for number in range(400):
+            now[0] += 0.25
+            on_batch(Ended(Task(number, 0, {}), Fate.PASSED))
+
+    def slowly(state: Exploration) -> None:
+        told.append(now[0])
+        now[0] += 2.0
+        del state
+
+    program = of(orders.one_lock)
+    monkeypatch.setattr("verify._real.perf_counter", lambda: now[0])
+    exploring = importlib.import_module("verify.parallel.exploring")
+    monkeypatch.setattr(exploring, "conduct", conduct)
+
+    exploring.explore(program, Search.of(program), progress=slowly)
+
+    assert [0.5, 42.5, 84.5] == told

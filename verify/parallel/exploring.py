@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from verify import _real
-from verify.explore import settle
+from verify.explore import PROGRESS_EVERY_S, settle
 from verify.parallel.batches import Batch
 from verify.parallel.conducting import HEARTBEAT_S, conduct
 from verify.parallel.merging import Batches, merged
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from verify.program import Program
     from verify.supervise import Ended, Journal
 
-PROGRESS_EVERY_S: Final = 0.5
+SPARE: Final = 20
+"""What is shown on the way takes at most one in so many seconds: all batches are put together for it each time."""
 
 
 def explore(
@@ -48,15 +49,17 @@ def explore(
     What was found is shrunk and explained for `shrink` seconds.
     Raises what `conducting.conduct` raises.
     """
-    began = told = _real.perf_counter()
+    began = _real.perf_counter()
+    due = began + PROGRESS_EVERY_S
     batches = Batches(search)
 
     def on_batch(ended: Ended) -> None:
-        nonlocal told
+        nonlocal due
         now = _real.perf_counter()
-        if progress is not None and now - told >= PROGRESS_EVERY_S and not ended.resumed:
-            told = now
+        if progress is not None and now >= due and not ended.resumed:
             progress(merged(program, batches, now - began))
+            done = _real.perf_counter()
+            due = done + max(PROGRESS_EVERY_S, SPARE * (done - now))
 
     if cluster:
         from verify.parallel import on_dask  # noqa: PLC0415 - an extra, imported when asked for
