@@ -14,7 +14,7 @@ from bench.programs import generated, locked, micro
 from verify import DFS, DPOR, Settings, Verdict, access, draw, explore, invariant
 from verify.program import Program, of, of_code
 from verify.session import Session
-from verify.strategies import dpor
+from verify.strategies import dfs, dpor
 
 from . import zoo
 
@@ -173,8 +173,8 @@ def watched() -> None:
     ("body", "settings", "left_out"),
     [
         (polls, Settings(), dpor.POLLING),
-        (draws_much, Settings(), dpor.VALUES),
-        (long, Settings(max_steps=6), dpor.BEYOND),
+        (draws_much, Settings(), dfs.VALUES),
+        (long, Settings(max_steps=6), dfs.BEYOND),
         (watched, Settings(), dpor.OUTSIDE["watched"]),
     ],
     ids=["polls", "draws", "long", "watched"],

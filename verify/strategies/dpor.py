@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING
 
 from verify.abc import INTERRUPT, UNCONTROLLED, WATCHED, ScheduleMismatchError
 from verify.steps import StepLog, Steps
+from verify.strategies.dfs import BEYOND, MOST_VALUES, VALUES
 from verify.strategies.dpor_races import Races
 from verify.strategies.dpor_tree import Drawn, Node, independent
-from verify.strategies.yields import gave_way
+from verify.strategies.yields import gave_way, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
     from verify.abc import T
     from verify.steps import Entry, Step
 
-MOST_VALUES = 16
 ROUNDS = 4
 MOST_EXPLORED = 20_000
 """Executions whose choices are kept for a certificate; beyond them none are."""
-VALUES = "values the program draws"
-BEYOND = "what lies beyond the step bound"
 POLLING = f"loops that poll, beyond {ROUNDS} rounds of a task"
 OUTSIDE = {
     INTERRUPT: "signals",
@@ -240,10 +238,7 @@ class DPOR:
     def _order(self, enabled: Sequence[T], current: T) -> Sequence[T]:
         """Return the tasks, first the one that goes on if there is no reason for another."""
         if gave_way(current, self.given_way):
-            turn = [task for task in enabled if task.index > current.index]
-            turn += [task for task in enabled if task.index <= current.index]
-            turn.sort(key=lambda task: (task is current, not task.runnable))
-            return turn
+            return in_turn(enabled, current)
         return sorted(enabled, key=lambda task: (not task.runnable, task is not current))
 
     def _sleepers(self) -> dict[int, Step]:

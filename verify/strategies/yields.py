@@ -22,6 +22,14 @@ def gave_way(task: TaskView, seen: dict[int, int]) -> bool:
     return False
 
 
+def in_turn(enabled: Sequence[T], current: T) -> list[T]:
+    """Return the enabled tasks in turn behind `current`: those that only a timer lets go on later, itself last."""
+    turn = [task for task in enabled if task.index > current.index]
+    turn += [task for task in enabled if task.index <= current.index]
+    turn.sort(key=lambda task: (task is current, not task.runnable))
+    return turn
+
+
 def alternatives(enabled: Sequence[T], current: T, seen: dict[int, int]) -> tuple[list[T], int]:
     """Return the enabled tasks in order of what they cost, and how many of them are free.
 
@@ -30,10 +38,7 @@ def alternatives(enabled: Sequence[T], current: T, seen: dict[int, int]) -> tupl
     `gave_way`, which is asked, so ask once a choice.
     """
     if gave_way(current, seen):
-        turn = [task for task in enabled if task.index > current.index]
-        turn += [task for task in enabled if task.index <= current.index]
-        turn.sort(key=lambda task: (task is current, not task.runnable))
-        return turn, 1
+        return in_turn(enabled, current), 1
     if current.runnable and not current.done:
         return [current, *(task for task in enabled if task is not current)], 1
     ready = [task for task in enabled if task.runnable]
