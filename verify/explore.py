@@ -188,6 +188,12 @@ class Exploration:
         """Return how many executions failed in any way."""
         return sum(group.count for group in self.groups.values())
 
+    def fails(self, builds: str) -> bool:
+        """Whether a failure counts; with `builds` "running" the groups have to be judged already."""
+        return any(
+            builds != RUNNING or not is_for_another(group.build) for group in self.groups.values()
+        )
+
     @property
     def exit_code(self) -> int:
         """Return 0, 1 or 4 as the command line promises."""
@@ -322,10 +328,9 @@ def _weigh(state: Exploration, strategy: NamedStrategy) -> None:
 
 def _found_one(session: Session, state: Exploration, strategy: NamedStrategy, builds: str) -> bool:
     """Whether a group fails the check; where that depends on the build, a new one is judged at once."""
-    if builds != RUNNING:
-        return bool(state.groups)
-    _confirm_all(session, state, strategy)
-    return not all(is_for_another(group.build) for group in state.groups.values())
+    if builds == RUNNING:
+        _confirm_all(session, state, strategy)
+    return state.fails(builds)
 
 
 def _confirm_all(session: Session, state: Exploration, strategy: NamedStrategy) -> None:

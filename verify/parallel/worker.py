@@ -15,9 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from verify.builds import RUNNING, is_for_another
 from verify.config import find
-from verify.explore import Exploration, explore
+from verify.explore import explore
 from verify.parallel.batches import Batch
 from verify.parallel.search import Search
 from verify.parallel.seen import Kept
@@ -115,7 +114,7 @@ def make(options: Mapping[str, Json]) -> Callable[[Task], Result]:
             measure=Kept(before=task.number * search.batch),
             threaded=True,
         )
-        batch = Batch.of(state, found=search.first_only and _fails(state, search.builds))
+        batch = Batch.of(state, found=search.first_only and state.fails(search.builds))
         # A task that was blocked on an OS thread of its own is still there.
         return Result(value=batch.as_json(), retire=bool(state.diverged))
 
@@ -139,9 +138,3 @@ def options_of(search: Search, place: Path) -> dict[str, Json]:
         "settings": dict(header.settings),
         "place": str(place),
     }
-
-
-def _fails(state: Exploration, builds: str) -> bool:
-    if builds != RUNNING:
-        return bool(state.groups)
-    return not all(is_for_another(group.build) for group in state.groups.values())
