@@ -102,8 +102,12 @@ def test_plain_lines_come_in_growing_gaps(monkeypatch: pytest.MonkeyPatch) -> No
     assert {"stage3 explore: 7 executions, 7/s, 0 kinds of failure"} == set(lines)
 
 
-def test_live_line_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+def test_live_line_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On a terminal the line is redrawn and gone at the end; nothing is on standard output."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     watcher = progress.Live()
     with watcher:
         explore(
@@ -115,7 +119,11 @@ def test_live_line_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
         )
         watcher(Exploration(programs.of(orders.alone), "random", 0, executions=3, seconds=1.0))
 
-    assert "" == capsys.readouterr().out
+    streams = capsys.readouterr()
+    assert "" == streams.out
+    _, line, rest = streams.err.rpartition("3 executions, 3/s, 0 kinds of failure")
+    assert line
+    assert rest.endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), repr(rest)
 
 
 def test_live_line_leaves_the_programs_output_alone(monkeypatch: pytest.MonkeyPatch) -> None:
