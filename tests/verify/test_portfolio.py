@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.programs import BY_NAME, locked
-from traces import token as tokens
-from verify import Portfolio, Verdict, explore, replay
+from verify import Portfolio, Verdict, explore
 from verify.program import of
 from verify.strategies.constraints import Event
 
 from . import zoo
+from .outcomes import assert_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,14 +67,7 @@ def runs_of(portfolio: Portfolio, executions: int, *, fresh: str = "") -> dict[s
 )
 def test_found(name: str) -> None:
     """The planted bug is found, and its schedule runs into it again."""
-    program = BY_NAME[name].program
-
-    state = explore(program, Portfolio(1), executions=2000, first_only=True)
-
-    assert Verdict.FOUND == state.verdict
-    (group,) = state.groups.values()
-    (run,) = replay(program, tokens.decode(group.token))
-    assert ("", group.finding.key) == (run.difference, run.finding and run.finding.key)
+    assert_found(BY_NAME[name].program, Portfolio(1), 2000)
 
 
 @pytest.mark.parametrize(

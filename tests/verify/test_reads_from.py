@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.programs import BY_NAME
-from traces import token as tokens
-from verify import POS, ReadsFrom, Verdict, explore, replay
+from verify import POS, ReadsFrom, Verdict, explore
 from verify.program import of
 from verify.runtime.task import Task
 from verify.strategies import constraints
@@ -25,6 +24,7 @@ from verify.strategies.constraints import (
 from verify.strategies.dependence import role_of
 
 from . import zoo
+from .outcomes import assert_found
 
 READ, WRITE, OTHER = Event("read", "x", 0), Event("write", "x", 0), Event("write", "x", 1)
 
@@ -140,14 +140,7 @@ def test_roles(target: object, expected: str) -> None:
 )
 def test_found(name: str) -> None:
     """The planted bug is found, and its schedule runs into it again."""
-    program = BY_NAME[name].program
-
-    state = explore(program, ReadsFrom(1), executions=300, first_only=True)
-
-    assert Verdict.FOUND == state.verdict
-    (group,) = state.groups.values()
-    (run,) = replay(program, tokens.decode(group.token))
-    assert ("", group.finding.key) == (run.difference, run.finding and run.finding.key)
+    assert_found(BY_NAME[name].program, ReadsFrom(1), 300)
 
 
 @pytest.mark.parametrize("name", ["reorder_20", "twostage_20"])

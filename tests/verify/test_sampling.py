@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.programs import BY_NAME
-from traces import token as tokens
-from verify import PCT, POS, SURW, URW, RandomWalk, explore, replay
+from verify import PCT, POS, SURW, URW, RandomWalk, explore
 from verify.explore import Verdict
 from verify.program import of
 from verify.session import Session
 from verify.strategies.dependence import overlap, races
 
 from . import zoo
+from .outcomes import assert_found
 
 if TYPE_CHECKING:
     from verify.strategies import NamedStrategy
@@ -72,14 +72,7 @@ def choices_of(strategy: NamedStrategy, body: zoo.Program, runs: int) -> Counter
 @pytest.mark.parametrize("name", PLANTED)
 def test_found(name: str, strategy: type[POS | URW | SURW]) -> None:
     """The planted bug is found, and its schedule runs into it again."""
-    program = BY_NAME[name].program
-
-    state = explore(program, strategy(1), executions=1000, first_only=True)
-
-    assert Verdict.FOUND == state.verdict
-    (group,) = state.groups.values()
-    (run,) = replay(program, tokens.decode(group.token))
-    assert ("", group.finding.key) == (run.difference, run.finding and run.finding.key)
+    assert_found(BY_NAME[name].program, strategy(1), 1000)
 
 
 @pytest.mark.parametrize("strategy", SAMPLERS)
