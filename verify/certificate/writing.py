@@ -97,7 +97,7 @@ def certificate_of(state: Exploration, keeping: Keeping) -> Certificate | str:
     reduced = explored(keeping.strategy)
     executions = keeping.kept if reduced is None else reduced
     if keeping.too_many or not executions:
-        return f"{state.executions:,} executions are more than a certificate holds"
+        return f"{state.executions:,} executions are more than are kept for a certificate"
     program = state.program
     told = Told(
         target=program.target,
