@@ -1,4 +1,4 @@
-"""`stage3 explore`, `stage3 replay` and `stage3 coverage`.
+"""`stage3 explore`, `stage3 replay`, `stage3 merge` and `stage3 coverage`.
 
 Promises: exit codes 0 (asked and done, nothing found; a budget spent is said as such), 1 (a bug
 found), 2 (bad input, one line), 4 (inconclusive: divergence, a task blocked in a call that the check
