@@ -300,3 +300,23 @@ def test_an_exclusion_ends_with_new_evidence(
     assert Standing.POTENTIAL is findings(merged([graph, other]))[0].standing
     assert 0 == run(str(into), "--into", str(into), output=tmp_path)
     assert graph == store.load(into)
+
+
+@pytest.mark.slow
+def test_executions_count_once(tmp_path: Path) -> None:
+    """A file merged into itself says no more than before; directed executions of several days and targets add up."""
+    into = tmp_path / "order.json"
+    more = ["--into", str(into), "--exhaust", "0", "--steer", "3"]
+    targets = [f"{HERE}:in_flags", f"{HERE}:in_flags?"]
+
+    def searched() -> list[tuple[str, int]]:
+        return [(each.target, each.runs) for each in store.load(into).outcomes.values()]
+
+    run(*targets, *more, output=tmp_path)
+    first = searched()
+    run(str(into), *more, output=tmp_path)
+    again = searched()
+    run(*targets, *more, output=tmp_path)
+
+    both = " and ".join(targets)
+    assert [[(both, 6)], [(both, 6)], [(both, 12)]] == [first, again, searched()]

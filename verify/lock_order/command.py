@@ -112,13 +112,22 @@ def _day(text: str) -> date:
 
 @dataclass
 class _Work:
-    """What a command has gathered; `new` is what of the graph is not in the file of `--into`."""
+    """What a command has gathered.
+
+    `new` is what of the graph is not in the file of `--into`, `outcomes` what this command's own searches came to.
+    """
 
     graph: Graph = field(default_factory=Graph)
     new: Graph = field(default_factory=Graph)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
     collected: list[Collected] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+
+    def take(self, outcome: Outcome) -> None:
+        """Keep what a search came to."""
+        self.outcomes[outcome.fingerprint] = outcome
+        self.graph = with_outcome(self.graph, outcome)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,8 +139,8 @@ def run(args: argparse.Namespace) -> int:
         _steer(args, work, order)
         _monitors(args, work)
         if args.into is not None:
-            new = replace(work.new, outcomes=work.graph.outcomes)
-            work.graph = store.merge_into(args.into, new)
+            outcomes = {**work.new.outcomes, **work.outcomes}
+            work.graph = store.merge_into(args.into, replace(work.new, outcomes=outcomes))
         found = accepted_in(findings(work.graph, order), accepted, datetime.now(tz=UTC).date())
         _write(args, work.graph, found, accepted)
     except (UsageError, InputError) as error:
@@ -204,7 +213,7 @@ def _steer(args: argparse.Namespace, work: _Work, order: Order) -> None:
             program, cycles, runs=args.steer, seed=args.seed, on_hang=_give_up
         ) if args.steer else []  # fmt: skip
         for each in done:
-            work.graph = with_outcome(work.graph, _longer(work.graph, each.outcome))
+            work.take(_longer(work.outcomes.get(each.outcome.fingerprint), each.outcome))
             if each.group is not None:
                 _save(args, work, each.group)
     _exclude(args, work, order)
@@ -216,7 +225,7 @@ def _monitors(args: argparse.Namespace, work: _Work) -> None:
     for done in work.collected:
         strategy = registry.make(args.strategy, args.seed)
         for outcome, group in confirmed_monitors(done, names, strategy):
-            work.graph = with_outcome(work.graph, outcome)
+            work.take(outcome)
             _save(args, work, group)
 
 
@@ -226,12 +235,9 @@ def _save(args: argparse.Namespace, work: _Work, group: Group) -> None:
         work.said.append(f"trace: stage3 trace show {file}")
 
 
-def _longer(graph: Graph, outcome: Outcome) -> Outcome:
-    """Add the executions of an earlier target that did not reach the cycle either."""
-    before = graph.outcomes.get(outcome.fingerprint)
+def _longer(before: Outcome | None, outcome: Outcome) -> Outcome:
+    """Add the executions of this command's earlier targets, which did not reach the cycle either."""
     if before is None or outcome.status is not Status.NOT_REACHED:
-        return outcome
-    if before.target == outcome.target:
         return outcome
     return Outcome(
         outcome.fingerprint, outcome.status, before.runs + outcome.runs,
@@ -273,7 +279,7 @@ def _exclude(args: argparse.Namespace, work: _Work, order: Order) -> None:
                 each.fingerprint, Status.EXCLUDED, 0, done.program.target, "", proof,
                 done.source,
             )  # fmt: skip
-            work.graph = with_outcome(work.graph, outcome)
+            work.take(outcome)
 
 
 def _write(
