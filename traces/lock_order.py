@@ -14,13 +14,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from traces._fields import RECORD_AGAIN, Fields, as_text, as_whole, parse, wrong
 from traces.errors import TraceError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
 __all__ = [
     "FORMAT",
@@ -54,6 +54,9 @@ MOST_LENGTH: Final = 16
 MOST_NAMES: Final = 16
 MOST_NOTES: Final = 64
 MOST_GATES: Final = 64
+
+K = TypeVar("K", bound="Hashable")
+V = TypeVar("V")
 
 POTENTIAL: Final = "potential"
 SILENT: Final = "silent"
@@ -275,32 +278,42 @@ def from_json(text: str) -> Graph:
         problem = f"{quoted(version)}, but this stage3 reads version {VERSION}"
         raise TraceError("version", problem, "use the stage3 that wrote it, or record it again")
     top = Fields(value, "", Graph, extra=("format", "version"))
-    classes = {each.id: each for each in top.rows("classes", _class, MOST_CLASSES)}
     edges = top.rows("edges", _edge, MOST_EDGES)
     keys = [edge.key for edge in edges]
 
     def cycle(row: object, where: str) -> Cycle:
         return _cycle(row, where, keys)
 
-    cycles = top.rows("cycles", cycle, MOST_CYCLES)
+    waits = top.rows("waits", _wait, MOST_CYCLES)
     graph = Graph(
         runs=top.whole("runs"),
-        classes=classes,
-        edges={edge.key: edge for edge in edges},
-        cycles={each.edges: each for each in cycles},
-        waits={(each.held, each.condition): each for each in top.rows("waits", _wait, MOST_CYCLES)},
-        notified={each.condition: each for each in top.rows("notified", _notified, MOST_CYCLES)},
-        outcomes={each.fingerprint: each for each in top.rows("outcomes", _outcome, MOST_CYCLES)},
+        classes=_once("classes", top.rows("classes", _class, MOST_CLASSES), lambda each: each.id),
+        edges=_once("edges", edges, lambda each: each.key),
+        cycles=_once("cycles", top.rows("cycles", cycle, MOST_CYCLES), lambda each: each.edges),
+        waits=_once("waits", waits, lambda each: (each.held, each.condition)),
+        notified=_once(
+            "notified", top.rows("notified", _notified, MOST_CYCLES), lambda each: each.condition
+        ),
+        outcomes=_once(
+            "outcomes", top.rows("outcomes", _outcome, MOST_CYCLES), lambda each: each.fingerprint
+        ),
         notes=top.rows("notes", as_text, MOST_NOTES),
     )
-    _check_references(graph, len(edges), len(cycles))
+    _check_references(graph)
     return graph
 
 
-def _check_references(graph: Graph, edges: int, cycles: int) -> None:
-    """Refuse edges and waits of unknown classes, and anything told twice."""
-    if len(graph.edges) != edges or len(graph.cycles) != cycles:
-        raise TraceError("edges", "one of them, or of the cycles, is there twice", RECORD_AGAIN)
+def _once(where: str, rows: Iterable[V], key: Callable[[V], K]) -> dict[K, V]:
+    """Return the rows by what tells them apart; refuse what is told twice."""
+    out: dict[K, V] = {}
+    for at, row in enumerate(rows):
+        if out.setdefault(key(row), row) is not row:
+            raise TraceError(f"{where}[{at}]", "is there twice", RECORD_AGAIN)
+    return out
+
+
+def _check_references(graph: Graph) -> None:
+    """Refuse edges and waits of unknown classes."""
     for at, key in enumerate(graph.edges):
         for name in (key.before, key.after, *key.gates):
             if name not in graph.classes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -149,6 +150,27 @@ def test_refusals_name_the_field(change: dict[str, object], culprit: str) -> Non
         lock_order.from_json(json.dumps(value))
 
     assert culprit == caught.value.culprit
+
+
+OUTCOME = Outcome(fingerprint(NAMES), Status.NOT_REACHED, 5, "t", "", "")
+
+
+@pytest.mark.parametrize("part", ["classes", "edges", "waits", "notified", "outcomes"])
+def test_what_is_there_twice_is_refused(part: str) -> None:
+    """A record that is told again, perhaps otherwise, is refused by its place."""
+    full = replace(
+        SAMPLE,
+        waits={(NAMES[0], "ready"): Wait(NAMES[0], "ready", "x.py:6 f", "main", 1)},
+        notified={"ready": Notified("ready", (), 1)},
+        outcomes={OUTCOME.fingerprint: OUTCOME},
+    )
+    value = json.loads(lock_order.to_json(full))
+    value[part].append(value[part][0])
+
+    with pytest.raises(TraceError) as caught:
+        lock_order.from_json(json.dumps(value))
+
+    assert f"{part}[{len(value[part]) - 1}]" == caught.value.culprit
 
 
 def test_a_circle_is_the_same_wherever_it_is_begun() -> None:
