@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from traces.lock_order import Cycle, Graph, LockClass, Outcome
 
 __all__ = [
-    "BROKEN",
+    "CYCLE",
+    "DECLARED_ORDER",
+    "KEYS",
+    "MONITOR",
     "Found",
     "Order",
     "Standing",
@@ -40,7 +43,6 @@ CYCLE, KEYS, DECLARED_ORDER, MONITOR = (
     "lock-order cycle", "keys out of order", "declared order broken", "nested monitor",
 )  # fmt: skip
 UNKNOWN: Final = "unknown"
-BROKEN: Final = frozenset({KEYS, DECLARED_ORDER})
 
 
 class Standing(StrEnum):
@@ -134,11 +136,13 @@ def _cycles(graph: Graph, called: Mapping[str, str]) -> Iterable[Found]:
         outcome = graph.outcomes.get(name)
         if outcome is not None and _is_stale(graph, cycle, outcome):
             outcome = None
-        standing = Standing.POTENTIAL if outcome is None else Standing(outcome.status.value)
         names = tuple(called[key] for key in cycle.classes)
-        yield Found(
-            name, CYCLE, names, standing, _said(cycle, outcome), cycle.links, cycle, outcome
-        )
+        said = _said(cycle, outcome)
+        yield Found(name, CYCLE, names, _standing(outcome), said, cycle.links, cycle, outcome)
+
+
+def _standing(outcome: Outcome | None) -> Standing:
+    return Standing.POTENTIAL if outcome is None else Standing(outcome.status.value)
 
 
 def _is_stale(graph: Graph, cycle: Cycle, outcome: Outcome) -> bool:
@@ -188,8 +192,7 @@ def _monitors(graph: Graph, called: Mapping[str, str]) -> Iterable[Found]:
             names = (called[wait.held], wait.condition)
             name = fingerprint((MONITOR, wait.held, wait.condition))
             outcome = graph.outcomes.get(name)
-            standing = Standing.POTENTIAL if outcome is None else Standing.CONFIRMED
-            yield Found(name, MONITOR, names, standing, text, (link,), None, outcome)
+            yield Found(name, MONITOR, names, _standing(outcome), text, (link,), None, outcome)
 
 
 def _against(graph: Graph, called: Mapping[str, str], order: Order) -> Iterable[Found]:

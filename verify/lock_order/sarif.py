@@ -11,7 +11,14 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from verify.lock_order.findings import Standing, names_of
+from verify.lock_order.findings import (
+    CYCLE,
+    DECLARED_ORDER,
+    KEYS,
+    MONITOR,
+    Standing,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,10 +34,10 @@ SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 RULES: Final = {
-    "lock-order cycle": "Locks are taken in a circle: threads can wait for each other for ever.",
-    "keys out of order": "Locks of one class are not taken in the order of their keys.",
-    "declared order broken": "A lock is taken against the declared order.",
-    "nested monitor": "A thread waits for a notification while it holds a lock that whoever notifies needs.",
+    CYCLE: "Locks are taken in a circle: threads can wait for each other for ever.",
+    KEYS: "Locks of one class are not taken in the order of their keys.",
+    DECLARED_ORDER: "A lock is taken against the declared order.",
+    MONITOR: "A thread waits for a notification while it holds a lock that whoever notifies needs.",
 }
 LEVELS: Final = {
     Standing.CONFIRMED: "error",
