@@ -132,6 +132,7 @@ class _Work:
 
 def run(args: argparse.Namespace) -> int:
     """Run `stage3 lock-order` with parsed arguments; return the exit code."""
+    today = datetime.now(tz=UTC).date()
     try:
         accepted = store.load_baseline(args.baseline) if args.baseline is not None else ()
         work = _gathered(args)
@@ -141,13 +142,14 @@ def run(args: argparse.Namespace) -> int:
         if args.into is not None:
             outcomes = {**work.new.outcomes, **work.outcomes}
             work.graph = store.merge_into(args.into, replace(work.new, outcomes=outcomes))
-        found = accepted_in(findings(work.graph, order), accepted, datetime.now(tz=UTC).date())
-        _write(args, work.graph, found, accepted)
+        found = accepted_in(findings(work.graph, order), accepted, today)
+        _write(args, work.graph, found, [each for each in accepted if each.holds_on(today)])
     except (UsageError, InputError) as error:
         return refuse("lock-order", error)
-    over = [each for each in accepted if not each.holds_on(datetime.now(tz=UTC).date())]
     work.said += [
-        f"accepted until {each.expires}, no longer: {each.title}: {each.reason}" for each in over
+        f"accepted until {each.expires}, no longer: {each.title}: {each.reason}"
+        for each in accepted
+        if not each.holds_on(today)
     ]
     text = _as_json(work, found) if args.json else "\n".join(
         [*lines(work.graph, found, every=args.all), *work.said]
@@ -295,9 +297,8 @@ def _write(
     if args.sarif is not None:
         store.write(args.sarif, sarif(graph, found, own_version()))
     if args.write_baseline is not None:
-        today = datetime.now(tz=UTC).date()
-        reason = args.reason or f"known on {today}"
-        kept = {each.fingerprint: each for each in accepted if each.holds_on(today)}
+        reason = args.reason or f"known on {datetime.now(tz=UTC).date()}"
+        kept = {each.fingerprint: each for each in accepted}
         for each in found:
             if each.counts:
                 kept[each.fingerprint] = lock_baseline.Accepted(

@@ -7,13 +7,13 @@ is said comes with a certificate, which `stage3 certificate check` judges withou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from traces.certificate import to_text
 from verify.certificate.writing import Keeping, certificate_of
 from verify.explore import explore
 from verify.lock_order import store
-from verify.strategies import STRATEGIES
+from verify.strategies.dpor import DPOR
 from verify.watchdog import print_hang
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from verify.program import Program
 
 __all__ = ["every_schedule"]
-
-COMPLETE: Final = ("dpor", "dfs")
-"""Strategies that come to an end, the quickest first."""
 
 
 def every_schedule(
@@ -40,7 +37,7 @@ def every_schedule(
 
     The search's certificate is written to `certificate`; without one nothing is said.
     """
-    strategy = next(STRATEGIES[name] for name in COMPLETE if name in STRATEGIES)(seed)
+    strategy = DPOR(seed)
     keeping = Keeping(strategy)
     state = explore(program, keeping, executions=executions + 1, on_hang=on_hang)
     made = certificate_of(state, keeping)
