@@ -6,8 +6,6 @@ A class is called without arguments, once a search.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import Detector, UsageError
@@ -53,9 +51,6 @@ def make(names: Sequence[str]) -> list[Detector]:
 
 def _own(name: str) -> Detector:
     module_name, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if "" not in sys.path and here not in sys.path:
-        sys.path.insert(0, here)
     kind: object = getattr(imported(module_name, f"detector {name!r}"), attribute, None)
     if not (isinstance(kind, type) and issubclass(kind, Detector)):
         raise UsageError(

@@ -1,9 +1,14 @@
-"""Imports a module that the user named; what goes wrong with it is one `UsageError` that says what to do."""
+"""Imports a module that the user named, also one of the current directory, as `python -m` would.
+
+Promises: what goes wrong with it is one `UsageError` that says what to do.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
@@ -18,6 +23,9 @@ _OURS = frozenset({__file__, importlib.__file__})
 def imported(name: str, subject: str = "") -> ModuleType:
     """Return module `name`; raise `UsageError`, which begins with `subject` if there is one, where it cannot be."""
     about = f"{subject}: " if subject else ""
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
     except (ImportError, SyntaxError) as error:

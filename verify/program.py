@@ -138,9 +138,6 @@ def load(target: str, packages: Sequence[str] = ()) -> Program:
         raise UsageError(
             f"target {target!r} is not of the form module:function; type e.g. examples.bank:transfer"
         )
-    here = str(Path.cwd())
-    if "" not in sys.path and here not in sys.path:
-        sys.path.insert(0, here)
     body = _function(module_name, name)
     arguments = _arguments(target, query)
     _check_call(target, body, arguments)

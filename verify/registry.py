@@ -9,9 +9,7 @@ everything wrong with a name or a class is one `UsageError` that says what to ty
 from __future__ import annotations
 
 import inspect
-import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.abc import UsageError
@@ -107,9 +105,6 @@ def make(name: str, seed: int) -> NamedStrategy:
 
 def _imported(spec: str) -> object:
     module_name, name = split(spec)
-    here = str(Path.cwd())
-    if "" not in sys.path and here not in sys.path:
-        sys.path.insert(0, here)
     module = imported(module_name, f"strategy {spec!r}")
     found: object = getattr(module, name, None)
     if found is None:
