@@ -14,16 +14,17 @@ hides a race in one schedule; an edge too few would be a false alarm: in doubt t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from verify.abc import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from verify.abc import ExecutionView, TaskView
 
 Clock = dict[int, int]
+K = TypeVar("K", int, str)
 
 ACQUIRES = ("Lock.acquire", "RLock.acquire", "Semaphore.acquire", "SimpleQueue.get")
 RELEASES = (
@@ -109,8 +110,8 @@ class Ordering:
                 self.observe(task, name)
 
 
-def join(clock: Clock, other: Clock) -> None:
-    """Let `clock` know all that `other` knows."""
+def join(clock: dict[K, int], other: Mapping[K, int]) -> None:
+    """Let `clock` know all that `other` knows; tasks are told by number, or by path."""
     for index, epoch in other.items():
         if epoch > clock.get(index, 0):
             clock[index] = epoch

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from verify.abc import Detector
+from verify.detectors.ordering import join
 from verify.runtime.task import Task
 from verify.strategies.dependence import APART, READS, key_of, role_of
 
@@ -123,7 +124,7 @@ class Orders(Detector):
         if op == "Thread.start":
             self.born[len(execution.tasks)] = dict(clock)
         elif op == "Thread.join":
-            _join(clock, self.clocks.get(getattr(target, "path", ""), CLOCKLESS))
+            join(clock, self.clocks.get(getattr(target, "path", ""), CLOCKLESS))
         event = self.counter.happened(task)
         if event is not None:
             self._pair(event)
@@ -167,17 +168,11 @@ class Orders(Detector):
             known = path == event.task or other.epoch <= clock.get(path, 0)
             if not known and seen.conflicts(other):
                 self.found.append(Order(self.taken.get(other.event, other.event), event))
-                _join(clock, other.clock)
+                join(clock, other.clock)
         if self.steps <= self.limit:
             clock[event.task] = seen.epoch
             seen.clock = dict(clock)
             past.append(seen)
-
-
-def _join(clock: dict[str, int], other: dict[str, int]) -> None:
-    for path, epoch in other.items():
-        if epoch > clock.get(path, 0):
-            clock[path] = epoch
 
 
 def _span(target: object) -> Span:
