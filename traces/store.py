@@ -44,7 +44,7 @@ def save(trace: Trace, directory: Path = DIRECTORY, *, kind: str = "explore") ->
 
 
 def write_whole(path: Path, text: str, what: str = "a trace") -> None:
-    """Write ASCII `text`, which is `what`, to `path`, whole or not at all; a missing directory is made.
+    """Write `text`, which is `what`, to `path`, whole or not at all; a missing directory is made.
 
     Raises `TraceError` when it cannot be written.
     """
@@ -52,7 +52,7 @@ def write_whole(path: Path, text: str, what: str = "a trace") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("x", encoding="ascii") as file:
+            with partial.open("x", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -69,7 +69,8 @@ def write_whole(path: Path, text: str, what: str = "a trace") -> None:
 def load(path: Path) -> Trace:
     """Return the trace in the file at `path`; raise `TraceError` naming the file and the field."""
     try:
-        return from_json(read_text(path, "give a trace file: stage3 trace ls shows them"))
+        remedy = "give a trace file: stage3 trace ls shows them"
+        return from_json(read_text(path, remedy, MOST_CHARACTERS))
     except TraceError as error:
         culprit = str(path) if error.culprit == str(path) else f"{path}: {error.culprit}"
         raise TraceError(culprit, error.problem, error.remedy) from None
@@ -99,20 +100,20 @@ def _word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:_MOST_NAME] or "unnamed"
 
 
-def read_text(path: Path, remedy: str) -> str:
-    """Return the text of a regular file of at most `MOST_CHARACTERS` bytes; raise `TraceError` with `remedy`."""
+def read_text(path: Path, remedy: str, most: int = MOST_CHARACTERS) -> str:
+    """Return the text of a regular file of at most `most` bytes; raise `TraceError` with `remedy`."""
     try:
         # A pipe or a device would block or never end: ask before opening.
         regular = stat.S_ISREG(path.stat().st_mode)
-        data = _read_some(path) if regular else b""
+        data = _read_some(path, most) if regular else b""
     except OSError as error:
         raise TraceError(str(path), f"cannot be read: {error.strerror}", remedy) from None
     except ValueError:  # a null character in the path
         raise TraceError(quoted(str(path)), "is no file name", remedy) from None
     if not regular:
         raise TraceError(str(path), "is not a regular file", remedy)
-    if len(data) > MOST_CHARACTERS:
-        raise TraceError(str(path), f"has more than {MOST_CHARACTERS} bytes", remedy)
+    if len(data) > most:
+        raise TraceError(str(path), f"has more than {most} bytes", remedy)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -120,7 +121,7 @@ def read_text(path: Path, remedy: str) -> str:
         raise TraceError(str(path), problem, remedy) from None
 
 
-def _read_some(path: Path) -> bytes:
-    """Return at most one byte more than a trace may have."""
+def _read_some(path: Path, most: int) -> bytes:
+    """Return at most one byte more than the file may have."""
     with path.open("rb") as file:
-        return file.read(MOST_CHARACTERS + 1)
+        return file.read(most + 1)

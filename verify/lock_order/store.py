@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
 
 from traces import lock_baseline, lock_order
+from traces import store as trace_store
 from traces.errors import TraceError
 from verify.lock_order.merge import merged
 
@@ -39,47 +38,16 @@ def load_baseline(path: Path) -> tuple[Accepted, ...]:
 
 
 def _parsed(path: Path, parse: Callable[[str], T], most: int) -> T:
-    text = _read(path, most)
+    text = trace_store.read_text(path, "give a file that stage3 wrote", most)
     try:
         return parse(text)
     except TraceError as error:
         raise TraceError(f"{path}: {error.culprit}", error.problem, error.remedy) from None
 
 
-def _read(path: Path, most: int) -> str:
-    remedy = "give a file that stage3 wrote"
-    try:
-        # A pipe or a device would block or never end: ask before opening.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise TraceError(str(path), "is not a regular file", remedy)
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise TraceError(str(path), f"cannot be read: {error.strerror}", remedy) from None
-    except ValueError:  # a null character in the path
-        raise TraceError(ascii(str(path)), "is no file name", remedy) from None
-    if len(data) > most:
-        raise TraceError(str(path), f"has more than {most} bytes", remedy)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is not UTF-8: this is no text file"
-        raise TraceError(str(path), problem, remedy) from None
-
-
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all; its directory is made where it is missing. Raise `TraceError` if it cannot."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        remedy = "name a file in a directory that can be written"
-        raise TraceError(str(path), f"cannot be written: {error.strerror}", remedy) from None
+    trace_store.write_whole(path, text, path.name)
 
 
 def merge_into(path: Path, graph: Graph) -> Graph:
