@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from verify.abc import Detector
 from verify.explain.events import Counter
 from verify.strategies.dfs import DFS
+from verify.strategies.values import Values
 from verify.strategies.yields import alternatives, gave_way
 
 if TYPE_CHECKING:
@@ -72,20 +73,6 @@ class Watch(Detector):
         if event is not None:
             self.broken = self.broken or not self._ready(event)
             self.done.add(event)
-
-
-class Values:
-    """The values that a program draws: those given, then 0."""
-
-    def __init__(self, values: Sequence[int]) -> None:
-        self.values = values
-        self.drawn = 0
-
-    def draw(self, bound: int) -> int:
-        """Take the next one."""
-        at = self.drawn
-        self.drawn += 1
-        return self.values[at] % bound if at < len(self.values) else 0
 
 
 class Ordered:

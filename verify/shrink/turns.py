@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from verify.abc import Detector
+from verify.strategies.values import Values
 from verify.strategies.yields import alternatives
 
 if TYPE_CHECKING:
@@ -86,13 +87,15 @@ class Turns:
         self.turns = turns
         self.values = values
         self.listener = Counting()
-        self.at = self.drawn = 0
+        self.drawing = Values(values)
+        self.at = 0
         self.known: set[str] = set()
         self.seen: dict[int, int] = {}
 
     def new_execution(self) -> bool:
         """Begin with the first turn."""
-        self.at = self.drawn = 0
+        self.drawing = Values(self.values)
+        self.at = 0
         self.known = set()
         self.seen = {}
         return True
@@ -116,6 +119,4 @@ class Turns:
 
     def draw(self, bound: int) -> int:
         """Take the next value, or 0."""
-        at = self.drawn
-        self.drawn += 1
-        return self.values[at] % bound if at < len(self.values) else 0
+        return self.drawing.draw(bound)

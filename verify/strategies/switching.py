@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify.strategies.values import Values
 from verify.strategies.yields import alternatives
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class Switching:
     ) -> None:
         self.takes = {place % (length + 1): take for place, take in switches}
         self.values = values
-        self.at = self.drawn = 0
+        self.drawing = Values(values)
+        self.at = 0
         self.seen: dict[int, int] = {}
 
     def new_execution(self) -> bool:
         """Begin anew; there is always another execution."""
-        self.at = self.drawn = 0
+        self.drawing = Values(self.values)
+        self.at = 0
         self.seen = {}
         return True
 
@@ -49,9 +52,7 @@ class Switching:
 
     def draw(self, bound: int) -> int:
         """Take the next value, or 0."""
-        at = self.drawn
-        self.drawn += 1
-        return self.values[at] % bound if at < len(self.values) else 0
+        return self.drawing.draw(bound)
 
     def worth(self, executions: int) -> str:
         """Say what passes are worth."""
