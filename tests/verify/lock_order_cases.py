@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import verify
 
+from .zoo import together
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def _both(*bodies: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=body) for body in bodies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _one_after_the_other(*bodies: Callable[[], None]) -> None:
@@ -39,7 +33,7 @@ def abba() -> None:
         with b, a:
             pass
 
-    _both(ab, ba)
+    together(ab, ba)
 
 
 def three() -> None:
@@ -55,7 +49,7 @@ def three() -> None:
 
         return body
 
-    _both(take(a, b), take(b, c), take(c, a))
+    together(take(a, b), take(b, c), take(c, a))
 
 
 class Account:
@@ -75,7 +69,7 @@ def transfer(source: Account, target: Account) -> None:
 def bank() -> None:
     """Transfers both ways between two accounts: two locks of one class."""
     one, two = Account(), Account()
-    _both(lambda: transfer(one, two), lambda: transfer(two, one))
+    together(lambda: transfer(one, two), lambda: transfer(two, one))
 
 
 def joined() -> None:
@@ -108,7 +102,7 @@ def gate() -> None:
         with outer, b, a:
             pass
 
-    _both(ab, ba)
+    together(ab, ba)
 
 
 def single() -> None:
@@ -135,7 +129,7 @@ def tried() -> None:
             if a.acquire(blocking=False):
                 a.release()
 
-    _both(ab, ba)
+    together(ab, ba)
 
 
 def again() -> None:
@@ -147,7 +141,7 @@ def again() -> None:
         with a, b, a:
             pass
 
-    _both(aba, aba)
+    together(aba, aba)
 
 
 REAL = (abba, three, bank)
@@ -211,7 +205,7 @@ def books(*, write: bool) -> None:
             (ledger.write if write else ledger.read)()
             ledger.done()
 
-    _both(books_first, other_first)
+    together(books_first, other_first)
 
 
 def writers() -> None:
@@ -231,7 +225,7 @@ def shelves() -> None:
 
         return body
 
-    _both(take(left, right), take(right, left))
+    together(take(left, right), take(right, left))
 
 
 def keyed(*, rising: bool = True) -> None:
@@ -244,7 +238,7 @@ def keyed(*, rising: bool = True) -> None:
         low, high = sorted((first, second))
         return lambda: transfer(accounts[low], accounts[high])
 
-    _both(move(0, 1), move(1, 0))
+    together(move(0, 1), move(1, 0))
     if not rising:
         transfer(accounts[1], accounts[0])
 
@@ -269,7 +263,7 @@ def monitor() -> None:
             done.append(1)
             ready.notify()
 
-    _both(notify, wait)
+    together(notify, wait)
 
 
 def signalled() -> None:
@@ -289,7 +283,7 @@ def signalled() -> None:
     signal.acquire()
     with a:
         pass
-    _both(work, give)
+    together(work, give)
 
 
 def in_flags() -> None:
@@ -308,19 +302,19 @@ def in_flags() -> None:
         with b, a:
             pass
 
-    _both(ab, ba)
+    together(ab, ba)
 
 
 def only_ab() -> None:
     """One half of a cycle, by a thread."""
     pair = Pair()
-    _both(pair.forth)
+    together(pair.forth)
 
 
 def only_ba() -> None:
     """The other half."""
     pair = Pair()
-    _both(pair.back)
+    together(pair.back)
 
 
 class Pair:

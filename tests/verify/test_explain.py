@@ -42,11 +42,7 @@ def lost_update() -> None:
         seen = state.count
         state.count = seen + 1
 
-    threads = [threading.Thread(target=add) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    zoo.together(add, add)
     assert state.count == 2
 
 
@@ -130,11 +126,7 @@ def took_turns() -> None:
         with lock:
             pass
 
-    threads = [threading.Thread(target=take) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    zoo.together(take, take)
 
 
 @pytest.mark.parametrize("order", [Order(FIRST, SECOND), Order(SECOND, FIRST)])

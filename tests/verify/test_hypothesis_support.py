@@ -97,11 +97,7 @@ def no_bug(items: list[int]) -> None:
             with lock:
                 sent.append(item)
 
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    zoo.together(write, write)
     assert 2 * len(items) == len(sent)
 
 
