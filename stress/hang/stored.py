@@ -6,11 +6,12 @@ holds, and no more of it is read than a report may have.
 
 from __future__ import annotations
 
-import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from stress.hang import schema
 from stress.hang.schema import HangError
+from traces.errors import TraceError
+from traces.store import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,24 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-MOST_BYTES: Final = schema.MOST_CHARACTERS
-
 
 def read(path: Path) -> HangReport:
     """Return the report in a file; raise `HangError` naming the file for anything else."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
-            raise HangError(str(path), "is no regular file", "give a hang-PID.json")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-        raise HangError(str(path), problem, "give the hang-PID.json of a report") from None
-    if len(data) > MOST_BYTES:
-        raise HangError(str(path), f"has more than {MOST_BYTES} bytes", "give a hang-PID.json")
+        text = read_text(path, "give the hang-PID.json of a report", schema.MOST_CHARACTERS)
+    except TraceError as error:
+        raise HangError(error.culprit, error.problem, error.remedy) from None
     try:
-        return schema.from_json(data.decode("ascii"))
-    except UnicodeDecodeError:
-        raise HangError(str(path), "is not ASCII JSON", "give a hang-PID.json, unedited") from None
+        return schema.from_json(text)
     except HangError as error:
         raise HangError(f"{path}: {error.culprit}", error.problem, error.remedy) from None

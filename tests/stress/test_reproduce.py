@@ -85,7 +85,7 @@ def test_report_without_operations(tmp_path: Path, capsys: pytest.CaptureFixture
     ("content", "wanted"),
     [
         (None, "cannot be read"),
-        (b"\xff", "is not ASCII JSON"),
+        (b"\xff", "is not UTF-8"),
         (b"{}", 'this is not a "stage3-hang" file'),
         (b"[1", "is not JSON"),
     ],
