@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from traces.errors import InputError
-from verify.coverage.form import MOST_BYTES, REMEDY, dump, merge, parse
+from traces.store import read_text, write_whole
+from verify.coverage.form import MOST_BYTES, dump, merge, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,44 +24,20 @@ if TYPE_CHECKING:
 
 def load(path: Path) -> Coverage:
     """Return the coverage in the file at `path`; raise `InputError` naming the file."""
-    remedy = "give a file that stage3 explore --coverage wrote"
+    text = read_text(path, "give a file that stage3 explore --coverage wrote", MOST_BYTES)
     try:
-        # A pipe or a device would block or never end: ask before opening.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(str(path), "is not a regular file", remedy)
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {error.strerror}", remedy) from None
-    except ValueError:
-        if "\0" not in str(path):
-            raise
-        raise InputError(ascii(str(path)), "is no file name", remedy) from None
-    if len(data) > MOST_BYTES:
-        raise InputError(str(path), f"has more than {MOST_BYTES:,} bytes", remedy)
-    try:
-        return parse(data.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(str(path), f"byte {error.start} is not UTF-8", REMEDY) from None
+        return parse(text)
     except InputError as error:
         raise InputError(f"{path}: {error.culprit}", error.problem, error.remedy) from None
 
 
 def save(coverage: Coverage, path: Path) -> Coverage:
     """Add `coverage` to the file at `path`, made where it is missing; return what the file then holds."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _turn(path):
             whole = merge(load(path), coverage) if path.exists() else coverage
-            try:
-                with partial.open("x", encoding="ascii") as file:
-                    file.write(dump(whole))
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_whole(path, dump(whole), path.name)
     except OSError as error:
         remedy = "give a file in a directory that can be written"
         raise InputError(str(path), f"cannot be written: {error.strerror}", remedy) from None
