@@ -22,6 +22,7 @@ from stress.watchdog import command as watch
 from traces import cli as trace_cli
 from verify import cli as verify_cli
 from verify.certificate import command as certificates
+from verify.durable import command as durable
 from verify.lock_order import command as lock_order
 from verify.record import own_version
 
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
 
 INTERNAL = 3
 CONTROLLED = frozenset(
-    {"certificate", "explore", "replay", "merge", "reproduce", "hunt", "lock-order"}
+    {
+        "certificate",
+        "explore",
+        "replay",
+        "merge",
+        "reproduce",
+        "hunt",
+        "lock-order",
+        "regression",
+        "verify-fix",
+    }
 )
 
 
@@ -60,6 +71,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "merge": verify_cli.run_merge,
         "coverage": verify_cli.run_coverage,
         "certificate": certificates.run,
+        "verify-fix": durable.run_verify_fix,
+        "regression": durable.run_regression,
         "trace": trace_cli.run,
         "migrate": migrate.run,
         "hunt": hunt.run,

@@ -16,6 +16,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from traces import anchors as anchoring
 from traces import explanation as explaining
 from traces._fields import MOST_TEXT, RECORD_AGAIN, Fields, as_text, as_whole, parse, wrong
 from traces.errors import TraceError, quoted
@@ -24,6 +25,7 @@ from traces.frames import MOST_FRAMES, Frame, as_frame
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from traces.anchors import Anchors
     from traces.explanation import Explanation, Shrunk
 
 __all__ = [
@@ -159,8 +161,8 @@ class Trace:
 
     `titles` maps stable names of objects to what the program calls them; the last step is where a
     failure showed. `strategy` and `seed` say how the schedule was found, `shrunk` what shrinking made
-    of it, and `explanation` which orders make it fail (None where nobody looked). The last two may be
-    missing from a file: traces had none at first.
+    of it, and `explanation` which orders make it fail (None where nobody looked); `anchors` tell its steps by
+    what survives edits. The last three may be missing from a file: traces had none at first.
     """
 
     program: Program
@@ -173,9 +175,10 @@ class Trace:
     titles: Mapping[str, str] = field(default_factory=dict, hash=False)
     shrunk: Shrunk | None = None
     explanation: Explanation | None = None
+    anchors: Anchors | None = None
 
 
-LATER = ("shrunk", "explanation")
+LATER = ("shrunk", "explanation", "anchors")
 
 
 def to_json(trace: Trace) -> str:
@@ -203,6 +206,7 @@ def from_json(text: str) -> Trace:
         titles=top.texts("titles", MOST_STEPS),
         shrunk=explaining.shrunk(top.values.get("shrunk"), "shrunk"),
         explanation=explaining.explanation(top.values.get("explanation"), "explanation"),
+        anchors=anchoring.anchors(top.values.get("anchors"), "anchors"),
     )
     for place, step in enumerate(trace.steps):
         if step.index != place:

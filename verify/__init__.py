@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         sometimes,
     )
     from verify.check import check, interleavings
+    from verify.durable.regression import regression
     from verify.explore import Exploration, Verdict, explore, replay
     from verify.linear.history import History
     from verify.linear.specs import Counter, Fifo, KeyValue, Lifo, Register
@@ -99,6 +100,7 @@ __all__ = [
     "lock_order_key",
     "lock_releasing",
     "note",
+    "regression",
     "replay",
     "scenario",
     "sometimes",
@@ -108,6 +110,7 @@ _HOMES = {
     "abc": "CheckFailed CheckInconclusive Detector Finding ForeignBuild InvariantError Settings Strategy UsageError",
     "api": "access advance broken draw invariant is_controlled is_free label linearizable sometimes",
     "check": "check interleavings",
+    "durable.regression": "regression",
     "linear.history": "History",
     "linear.specs": "Counter Fifo KeyValue Lifo Register",
     "observe.install": "note",

@@ -1,4 +1,4 @@
-"""`stage3 explore`, `stage3 replay`, `stage3 merge` and `stage3 coverage`.
+"""`stage3 explore`, `replay`, `merge` and `coverage`; `verify-fix` and `regression` have their own module.
 
 Promises: exit codes 0 (asked and done, nothing found; a budget spent is said as such), 1 (a bug
 found), 2 (bad input, one line), 4 (inconclusive: divergence, a task blocked in a call that the check
@@ -33,6 +33,10 @@ from verify.config import SHRINK_S, Config, find
 from verify.coverage import command as coverage_command
 from verify.coverage import save as store_coverage
 from verify.detectors import ON_REQUEST
+from verify.durable import command as durable
+from verify.durable.regression import program_for
+from verify.durable.replaying import follow
+from verify.durable.text import followed
 from verify.explore import Exploration, explains_itself, explore, replay
 from verify.goals import Goal, settle
 from verify.granularity import MODES
@@ -54,7 +58,7 @@ RUN_TWICE = 20
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `explore`, `replay`, `merge` and `coverage` to the commands of `stage3`."""
+    """Add the commands of this module, `verify-fix` and `regression` to those of `stage3`."""
     _explore_parser(
         subparsers.add_parser("explore", help="search the interleavings of a function for bugs")
     )
@@ -63,6 +67,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     _shrinking(parallel.add_merge(subparsers))
     coverage_command.add_parser(subparsers)
+    durable.add_parsers(subparsers, positive, seconds)
 
 
 def _explore_parser(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +194,12 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
         metavar="FILE | MODULE:FUNCTION",
         help="a trace file, or the target a token belongs to",
     )
-    parser.add_argument("token", nargs="?", metavar="TOKEN", help="s3:1:... as printed by a report")
+    parser.add_argument(
+        "token",
+        nargs="?",
+        metavar="TOKEN | FILE",
+        help="s3:1:... as printed by a report, or a trace file: on another text it is followed by its anchors",
+    )
     parser.add_argument("--times", type=positive, default=1, help="replay N times and compare all")
     parser.add_argument(
         "--package", action="append", default=[], metavar="NAME", help="as given to explore"
@@ -479,6 +489,8 @@ def run_replay(args: argparse.Namespace) -> int:
     """Replay a trace file or a token, and return the exit code."""
     try:
         program, token, trace = _what(args)
+        if trace is not None and trace.anchors and program.digest != token.program_digest:
+            return _followed(args, program, trace)
         programs.refuse_other(program, token)
         runs = replay(
             program,
@@ -507,7 +519,22 @@ def run_replay(args: argparse.Namespace) -> int:
     return FOUND if first.finding is not None else OK
 
 
+def _followed(args: argparse.Namespace, program: programs.Program, trace: Trace) -> int:
+    if args.times > 1 or args.backend:
+        raise UsageError(
+            f"{program.target} is another text than the one recorded: it is followed once, on greenlets; "
+            "leave --times and --backend away"
+        )
+    run = follow(program, trace, on_hang=_give_up)
+    print(followed(run))
+    return run.exit_code
+
+
 def _what(args: argparse.Namespace) -> tuple[programs.Program, tokens.Token, Trace | None]:
+    if args.token is not None and (args.token.endswith(".json") or Path(args.token).is_file()):
+        trace = store.load(Path(args.token))
+        program = program_for(trace, args.what, args.package, args.detect)
+        return program, tokens.from_trace(trace), trace
     if args.token is not None:
         token = tokens.decode(args.token)
         defaults = find(Path.cwd())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from traces import schema
 from verify.abc import Detector, name_of, title_of
+from verify.durable.anchoring import Anchoring
 from verify.runtime.naming import Named
 from verify.sites import frames, is_framework, short
 
@@ -44,6 +45,7 @@ class Recorder(Detector):
         self.choices_seen = 0
         self.last: TaskView | None = None
         self.records: tuple[schema.TaskRecord, ...] = ()
+        self.anchoring = Anchoring()
 
     def operation(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
         """Append one step."""
@@ -60,6 +62,7 @@ class Recorder(Detector):
             )
         )
         self.last = task
+        self.anchoring.step(execution, task, op, target)
         if isinstance(target, Named):
             self.titles[name] = target.title
             if op in TAKES:
@@ -89,6 +92,7 @@ class Recorder(Detector):
     def snapshot(self, execution: Execution) -> None:
         """Keep what every task is doing; called while all of them still stand."""
         self.records = tuple(self._task(execution, task) for task in execution.tasks)
+        self.anchoring.snapshot(execution)
 
     def _task(self, execution: Execution, task: Task) -> schema.TaskRecord:
         waits = execution.waits_for(task)
@@ -210,4 +214,5 @@ def trace_of(
         strategy=origin.strategy,
         seed=origin.seed,
         titles=dict(recorder.titles),
+        anchors=recorder.anchoring.anchors(finding),
     )
