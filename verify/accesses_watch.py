@@ -17,7 +17,8 @@ from verify.granularity import Granularity, parse
 from verify.instrument import ACCESS, GIL, LABEL, SYNC, Instrumented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from types import FunctionType
 
 STEADY = 8
 EVERY = 32
@@ -38,8 +39,12 @@ class Watch:
         self.thorough = False  # True: survey every execution, for who must not miss a pair
         self.runs = 0
 
-    def open(self) -> None:
-        """Put the code of the granularity in place."""
+    def open(self, functions: Iterable[FunctionType]) -> None:
+        """Put the code of the granularity in place in those of `functions` that are the program's."""
+        self.instrumented.choose(functions)
+        self._switch()
+
+    def _switch(self) -> None:
         self.instrumented.switch(self._mode())
 
     def renew(self) -> None:
@@ -93,8 +98,8 @@ class Watch:
         self.granularity, self.learn = parse(granularity), False
         self.labelling = labelling and bool(self.granularity.pairs)
         try:
-            self.open()
+            self._switch()
             yield
         finally:
             self.granularity, self.learn, self.labelling = saved
-            self.open()
+            self._switch()

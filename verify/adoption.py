@@ -21,6 +21,7 @@ from verify.primitives.patches import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FunctionType
 
     from verify.primitives.locks import RLockLike
 
@@ -30,10 +31,10 @@ LOCK_TYPE = type(_real.allocate_lock())
 RLOCK_TYPE = type(_real.RLock())
 
 
-def adopt(undo: list[Patch]) -> None:
-    """Put models in place of the locks found; append what undoes it."""
+def adopt(undo: list[Patch], functions: list[FunctionType] | None = None) -> None:
+    """Put models in place of the locks found; append what undoes it, and to `functions` those met on the way."""
     known: dict[int, Adopted] = {}
-    for names, owner in namespaces():
+    for names, owner in namespaces(functions=functions):
         for name, value in list(names.items()):
             if type(value) is LOCK_TYPE or type(value) is RLOCK_TYPE:
                 model = known.get(id(value))

@@ -13,7 +13,6 @@ is dropped, so the program's own stack is never changed.
 
 from __future__ import annotations
 
-import gc
 import sys
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
@@ -147,19 +146,12 @@ def _jumps_back(code: CodeType) -> bool:
     )
 
 
-def functions_of(files: Iterable[str]) -> list[FunctionType]:
-    """Return every function of the process whose code comes from one of `files`."""
-    wanted = set(files)
-    return [
-        thing
-        for thing in gc.get_objects()
-        if type(thing) is FunctionType and thing.__code__.co_filename in wanted
-    ]
-
-
 @dataclass
 class Instrumented:
-    """The functions of `files`, with their own code until `switch`, and again after `restore`."""
+    """The functions of `files`, with their own code until `switch`, and again after `restore`.
+
+    `choose` says which there are; functions made later from the same code are not touched.
+    """
 
     files: tuple[str, ...]
     functions: list[FunctionType] = field(default_factory=list)
@@ -167,13 +159,16 @@ class Instrumented:
     sites: tuple[Site, ...] = ()
     swapped: list[tuple[FunctionType, CodeType]] = field(default_factory=list)
 
+    def choose(self, functions: Iterable[FunctionType]) -> None:
+        """Take those of `functions` whose code comes from one of `files`."""
+        wanted = set(self.files)
+        self.functions = [it for it in functions if it.__code__.co_filename in wanted]
+
     def switch(self, mode: str) -> None:
         """Give every function the code of `mode`."""
         if mode == self.mode:
             return
         self.restore()
-        # Once: a collector that is frozen later on lists nothing.
-        self.functions = self.functions or functions_of(self.files)
         sites: dict[int, Site] = {}
         if mode != SYNC:
             _learn_globals(function.__code__ for function in self.functions)

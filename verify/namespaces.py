@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from types import FunctionType
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by Python code
 
 
 def namespaces(
-    *, own: bool = False, kinds: list[type] | None = None
+    *,
+    own: bool = False,
+    kinds: list[type] | None = None,
+    functions: list[FunctionType] | None = None,
 ) -> Iterator[tuple[dict[str, object], object]]:
     """Yield the namespaces of modules and of plain Python objects, with who owns them; `own`: those of `OWN` too.
 
-    To `kinds` the classes are added that are met on the way: one walk over all objects does for both.
+    To `kinds` the classes are added that are met on the way, to `functions` the functions: one walk over all objects,
+    whose time goes into reaching each of them, does for all.
     """
     modules = list(sys.modules.items())
     for name, module in modules:
@@ -39,7 +44,10 @@ def namespaces(
             yield vars(module), module
     for thing in gc.get_objects():
         kind = type(thing)
-        if kinds is not None and _is_class(thing):
+        if kind is FunctionType:
+            if functions is not None:
+                functions.append(thing)
+        elif kinds is not None and _is_class(thing):
             kinds.append(thing)
         if kind.__flags__ & HEAP_TYPE and (own or not is_own(kind)):
             try:

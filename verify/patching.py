@@ -45,7 +45,7 @@ from verify.primitives.sockets import Socket, create_connection, create_server, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from types import FunctionType, ModuleType
 
 OWN = (
     "verify",
@@ -154,15 +154,16 @@ def _swept() -> list[ModuleType]:
 
 
 @contextmanager
-def patched() -> Iterator[None]:
-    """Hold the models in place for the length of a `with` block."""
+def patched() -> Iterator[list[FunctionType]]:
+    """Hold the models in place for the length of a `with` block; give the functions that there were before it."""
     patches = Patches()
     adopted: list[Patch] = []
+    functions: list[FunctionType] = []
     patches.install()
     try:
-        adoption.adopt(adopted)
+        adoption.adopt(adopted, functions)
         finalizers.wrap_classes()
-        yield
+        yield functions
     finally:
         finalizers.restore_classes()
         thread_private.forget_dummies()

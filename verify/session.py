@@ -33,6 +33,24 @@ if TYPE_CHECKING:
 COLLECT_EVERY = 64
 
 
+@contextmanager
+def _collecting_by_hand() -> Iterator[None]:
+    """Keep the collector off, and what there was before out of its sight.
+
+    What the program left behind is collected before it comes in sight again, which takes as long as there is of it; a
+    whole collection at the beginning would take as long as there is of the process.
+    """
+    gc.collect(1)
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.unfreeze()
+        gc.enable()
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one execution came to. `steps` counts operations, `abort` is an error that is not a finding.
@@ -80,15 +98,12 @@ class Session:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             remember_handlers()
-            stack.enter_context(patched())
+            functions = stack.enter_context(patched())
             stack.callback(self.watch.close)
-            self.watch.open()
+            self.watch.open(functions)
+            functions.clear()  # they may be let go
             if gc.isenabled():
-                gc.collect()
-                gc.freeze()
-                gc.disable()
-                stack.callback(gc.enable)
-                stack.callback(gc.unfreeze)
+                stack.enter_context(_collecting_by_hand())
             stack.enter_context(self.seeding)
             stack.enter_context(quiet_endings())
             self.watchdog.start()
