@@ -27,6 +27,13 @@ MULTIFD_MAGIC: Final = 0x11223344
 PAGE_BITS: Final = 12
 PAGE_BYTES: Final = 1 << PAGE_BITS
 """Target page size in bytes."""
+CONFIGURATION_PAGE_BITS: Final = "configuration/target-page-bits"
+CONFIGURATION_CAPABILITIES: Final = "configuration/capabilities"
+CONFIGURATION_UUID: Final = "configuration/uuid"
+"""The subsections that a configuration may have."""
+IGNORE_SHARED: Final = "x-ignore-shared"
+"""The one capability that is listed in a configuration: the guest address of each block is sent."""
+UUID_BYTES: Final = 16
 RAM_NAME: Final = "ram"
 RAM_VERSION: Final = 4
 """Name and version of the RAM section."""
@@ -112,6 +119,8 @@ class Limits(NamedTuple):
     tail: int = 256 << 20
     """Bytes kept when device sections are only delimited by the VM description at the end."""
     vmdescription: int = 16 << 20
+    package: int = 16 << 20
+    """Bytes of sections sent as one package."""
 
 
 _U16 = struct.Struct(">H")
@@ -124,7 +133,8 @@ _DELTA = struct.Struct(">BH")
 _COMMAND = struct.Struct(">BHH")
 
 
-def _unsigned(value: int, bits: int, what: str) -> int:
+def unsigned(value: int, bits: int, what: str) -> int:
+    """`value` if it is a number of at most `bits` bits, else `WireError`."""
     if not 0 <= value < 1 << bits:
         raise WireError(0, f"{what} {value} does not fit into {bits} bits", "give a smaller value")
     return value
@@ -145,8 +155,18 @@ def header() -> bytes:
     return _HEADER.pack(MAGIC, VERSION)
 
 
-def configuration(machine_name: str) -> bytes:
-    """The configuration with the machine's name, which the destination compares with its own."""
+def configuration(
+    machine_name: str,
+    *,
+    page_bits: int | None = None,
+    capabilities: Sequence[str] = (),
+    uuid: bytes | None = None,
+) -> bytes:
+    """The configuration with the machine's name, which the destination compares with its own.
+
+    As subsections, each only when given: `page_bits` (log2 of the target page in bytes), the
+    `capabilities` that both sides must have, and the guest's `uuid` of 16 bytes.
+    """
     raw = machine_name.encode()
     if not 0 < len(raw) <= Limits().machine_name or 0 in raw:
         raise WireError(
@@ -154,7 +174,25 @@ def configuration(machine_name: str) -> bytes:
             f"machine name {machine_name!r} of {len(raw)} bytes",
             f"use 1 to {Limits().machine_name} bytes and no NUL",
         )
-    return bytes((SECTION_CONFIGURATION,)) + _U32.pack(len(raw)) + raw
+    parts = [bytes((SECTION_CONFIGURATION,)), _U32.pack(len(raw)), raw]
+    if page_bits is not None:
+        parts.append(
+            subsection(CONFIGURATION_PAGE_BITS, 1, _U32.pack(unsigned(page_bits, 32, "page bits")))
+        )
+    if capabilities:
+        names = _U32.pack(len(capabilities)) + b"".join(map(counted_name, capabilities))
+        parts.append(subsection(CONFIGURATION_CAPABILITIES, 1, names))
+    if uuid is not None:
+        if len(uuid) != UUID_BYTES:
+            raise WireError(0, f"a UUID of {len(uuid)} bytes", f"give {UUID_BYTES}")
+        parts.append(subsection(CONFIGURATION_UUID, 1, uuid))
+    return b"".join(parts)
+
+
+def subsection(name: str, version: int, fields: bytes) -> bytes:
+    """A subsection (of the configuration, or after a device's own fields): "parent/name" and its fields."""
+    head = bytes((SECTION_SUBSECTION,)) + counted_name(name)
+    return head + _U32.pack(unsigned(version, 32, "subsection version")) + fields
 
 
 def section_start(kind: Section, section_id: int, name: str, instance: int, version: int) -> bytes:
@@ -162,9 +200,9 @@ def section_start(kind: Section, section_id: int, name: str, instance: int, vers
     if kind not in {SECTION_START, SECTION_FULL}:
         raise WireError(0, f"section type {kind!r} has no name", "use SECTION_START or _FULL")
     return (
-        _PART.pack(kind, _unsigned(section_id, 32, "section id"))
+        _PART.pack(kind, unsigned(section_id, 32, "section id"))
         + counted_name(name)
-        + _IDS.pack(_unsigned(instance, 32, "instance"), _unsigned(version, 32, "version"))
+        + _IDS.pack(unsigned(instance, 32, "instance"), unsigned(version, 32, "version"))
     )
 
 
@@ -172,12 +210,12 @@ def section_part(kind: Section, section_id: int) -> bytes:
     """Head of a PART or END section; its body and `footer` follow."""
     if kind not in {SECTION_PART, SECTION_END}:
         raise WireError(0, f"section type {kind!r} needs a name", "use SECTION_PART or _END")
-    return _PART.pack(kind, _unsigned(section_id, 32, "section id"))
+    return _PART.pack(kind, unsigned(section_id, 32, "section id"))
 
 
 def footer(section_id: int) -> bytes:
     """End mark of every section body."""
-    return _PART.pack(SECTION_FOOTER, _unsigned(section_id, 32, "section id"))
+    return _PART.pack(SECTION_FOOTER, unsigned(section_id, 32, "section id"))
 
 
 def eof() -> bytes:
@@ -208,8 +246,8 @@ def command(code: int, data: bytes = b"") -> bytes:
     return (
         _COMMAND.pack(
             SECTION_COMMAND,
-            _unsigned(code, 16, "command"),
-            _unsigned(len(data), 16, "command length"),
+            unsigned(code, 16, "command"),
+            unsigned(len(data), 16, "command length"),
         )
         + data
     )
@@ -221,14 +259,20 @@ def page_aligned(value: int, what: str) -> int:
         raise WireError(
             0, f"{what} {value:#x} is not a multiple of {PAGE_BYTES}", "align it to a page"
         )
-    return _unsigned(value, 64, what)
+    return unsigned(value, 64, what)
 
 
-def ram_setup(total_bytes: int, blocks: Sequence[tuple[str, int]]) -> bytes:
+def ram_setup(
+    total_bytes: int, blocks: Sequence[tuple[str, int]], addresses: Sequence[int] = ()
+) -> bytes:
     """The MEM_SIZE record: total length of RAM, then name and length of each block, in bytes.
 
-    `ram_eos` closes the section body after it.
+    `addresses` (guest addresses of the blocks) belong to capability x-ignore-shared. `ram_eos` closes
+    the section body after it.
     """
+    if addresses and len(addresses) != len(blocks):
+        what = f"{len(addresses)} addresses for {len(blocks)} RAM blocks"
+        raise WireError(0, what, "give one for each block, or none")
     if sum(length for _, length in blocks) != total_bytes:
         raise WireError(
             0,
@@ -236,8 +280,10 @@ def ram_setup(total_bytes: int, blocks: Sequence[tuple[str, int]]) -> bytes:
             "take both from the same version of the block list",
         )
     words = [_U64.pack(page_aligned(total_bytes, "RAM size") | FLAG_MEM_SIZE)]
-    for name, length in blocks:
+    for at, (name, length) in enumerate(blocks):
         words.append(counted_name(name) + _U64.pack(page_aligned(length, f"length of {name!r}")))
+        if addresses:
+            words.append(_U64.pack(unsigned(addresses[at], 64, f"address of {name!r}")))
     return b"".join(words)
 
 

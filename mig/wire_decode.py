@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from mig import vmdesc, wire
+from mig import vmdesc, wire, wire_commands
 from mig.wire import RamFlag, Section, WireError
 from mig.wire_events import (
     Command,
@@ -31,6 +31,7 @@ from mig.wire_events import (
     EndOfFile,
     Event,
     Header,
+    Package,
     Page,
     PageRun,
     RamSetup,
@@ -52,11 +53,10 @@ _PAIR = struct.Struct(">II")
 _DAMAGED: Final = "the stream is damaged or from another program; have the source write it again"
 _MULTIFD: Final = "migrate without the multifd capability"
 _CONFIGURATION_EXTRAS: Final = {
-    "configuration/target-page-bits",
-    "configuration/capabilities",
-    "configuration/uuid",
+    wire.CONFIGURATION_PAGE_BITS,
+    wire.CONFIGURATION_CAPABILITIES,
+    wire.CONFIGURATION_UUID,
 }
-_UUID_BYTES: Final = 16
 _ZERO_RECORD: Final = np.dtype([("word", ">i8"), ("fill", "u1")])
 _PAGE_RECORD: Final = np.dtype([("word", ">i8"), ("page", "u1", (wire.PAGE_BYTES,))])
 _RUN_MIN: Final = 4
@@ -69,6 +69,7 @@ class State(enum.Enum):
     HEADER = enum.auto()
     CONFIGURATION = enum.auto()
     SECTION = enum.auto()
+    PACKAGE = enum.auto()
     RAM_SETUP = enum.auto()
     RAM = enum.auto()
     FOOTER = enum.auto()
@@ -118,6 +119,8 @@ class Decoder:
         self._waiting_size = 0
         self._wanted = 0
         self._ended = False
+        self._addressed = False
+        self._package = 0
         self._open: _Open | None = None
         self._ram_id: int | None = None
         self._ram_ended = False
@@ -129,6 +132,7 @@ class Decoder:
             State.HEADER: self._header,
             State.CONFIGURATION: self._configuration,
             State.SECTION: self._section,
+            State.PACKAGE: self._packaged,
             State.RAM_SETUP: self._ram_setup,
             State.RAM: self._ram,
             State.FOOTER: self._footer,
@@ -263,9 +267,9 @@ class Decoder:
         if name not in _CONFIGURATION_EXTRAS:
             raise self._fail(f"unknown configuration subsection {name!r}")
         start = self._at
-        if name == "configuration/uuid":
-            self._take(_UUID_BYTES)
-        elif name == "configuration/target-page-bits":
+        if name == wire.CONFIGURATION_UUID:
+            self._take(wire.UUID_BYTES)
+        elif name == wire.CONFIGURATION_PAGE_BITS:
             bits = self._u32()
             if bits != wire.PAGE_BITS:
                 raise self._fail(f"pages of 2^{bits} bytes", f"use pages of {wire.PAGE_BYTES}")
@@ -273,8 +277,8 @@ class Decoder:
             count = self._u32()
             if count > self._limits.capabilities:
                 raise self._fail(f"{count} capabilities")
-            for _ in range(count):
-                self._name()
+            names = [self._name() for _ in range(count)]
+            self._addressed = wire.IGNORE_SHARED in names
         return ConfigurationExtra(name, version, self._buffer[start : self._at])
 
     def _section(self) -> Event | None:
@@ -288,10 +292,25 @@ class Decoder:
         if kind in {Section.PART, Section.END}:
             return self._continued(Section(kind))
         if kind == Section.COMMAND:
-            code, length = struct.unpack(">HH", self._take(4))
-            return Command(code, self._take(length))
+            return self._command()
         self._at = start
         raise self._fail(f"section type {kind:#04x} is unknown here")
+
+    def _command(self) -> Event:
+        code, length = struct.unpack(">HH", self._take(4))
+        data = self._take(length)
+        value = wire_commands.parse(code, data, self.offset)
+        if isinstance(value, wire_commands.Packaged):
+            if not 0 < value.size <= self._limits.package:
+                raise self._fail(f"a package of {value.size} bytes")
+            self._package = value.size
+            self.state = State.PACKAGE
+        return Command(code, data)
+
+    def _packaged(self) -> Event:
+        sections = self._take(self._package)
+        self.state = State.SECTION
+        return Package(sections)
 
     def _named(self, start: int, kind: Section) -> Event | None:
         section_id = self._u32()
@@ -357,6 +376,7 @@ class Decoder:
         if word & wire.FLAG_MASK != RamFlag.MEM_SIZE or total > self._limits.ram_bytes:
             raise self._fail(f"RAM section begins with {word:#x}, expected its size")
         blocks: dict[str, int] = {}
+        addresses: list[int] = []
         left = total
         while left:
             name = self._name()
@@ -369,9 +389,11 @@ class Decoder:
                 raise self._fail(f"more than {self._limits.blocks} RAM blocks")
             blocks[name] = length
             left -= length
+            if self._addressed:
+                addresses += _U64.unpack(self._take(8))
         self.blocks = blocks
         self.state = State.RAM
-        return RamSetup(total, tuple(blocks.items()))
+        return RamSetup(total, tuple(blocks.items()), tuple(addresses))
 
     def _run(self, flags: int, block: str, length: int) -> Event | None:
         """The records from here on that repeat flags and stride, or None when they are few.

@@ -54,10 +54,14 @@ class SectionPart(NamedTuple):
 
 
 class RamSetup(NamedTuple):
-    """Total RAM in bytes, and (name, length in bytes) of every block."""
+    """Total RAM in bytes, and (name, length in bytes) of every block.
+
+    `addresses` are the blocks' guest addresses where the configuration has x-ignore-shared.
+    """
 
     total: int
     blocks: tuple[tuple[str, int], ...]
+    addresses: tuple[int, ...] = ()
 
 
 class ZeroPage(NamedTuple):
@@ -120,10 +124,16 @@ class DeviceSection(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command of the source (`MIG_CMD_*`) with its data."""
+    """A command of the source (`MIG_CMD_*`) with its data, which `mig.wire_commands.parse` accepts."""
 
     code: int
     data: bytes
+
+
+class Package(NamedTuple):
+    """The bytes of the sections that came as one package, after its `Command`."""
+
+    sections: bytes
 
 
 class EndOfFile(NamedTuple):
@@ -153,6 +163,7 @@ Event = (
     | SectionEnd
     | DeviceSection
     | Command
+    | Package
     | EndOfFile
     | VmDescription
 )

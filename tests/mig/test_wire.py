@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mig import wire
+from mig import wire, wire_commands
 from mig.wire_decode import Decoder
 from mig.wire_events import (
     Command,
@@ -20,6 +20,7 @@ from mig.wire_events import (
     DeviceSection,
     EndOfFile,
     Header,
+    Package,
     Page,
     PageRun,
     RamSetup,
@@ -338,7 +339,7 @@ def extra(name: str, content: bytes) -> bytes:
     return b"\x05" + wire.counted_name(name) + struct.pack(">I", 1) + content
 
 
-CAPABILITIES = struct.pack(">I", 1) + wire.counted_name("x-ignore-shared")
+CAPABILITIES = struct.pack(">I", 1) + wire.counted_name("postcopy-ram")
 
 
 def test_configuration_subsections() -> None:
@@ -365,6 +366,43 @@ def test_configuration_subsections() -> None:
 def test_configuration_subsections_are_checked(tail: bytes, what: str) -> None:
     """Unknown subsections, other page sizes and absurd counts are refused."""
     assert what in refusal(HEAD + tail + STREAM[len(HEAD) :]).what
+
+
+def test_configuration_is_written_as_it_is_read() -> None:
+    """The encoder's subsections are those that the decoder passes on."""
+    uuid = bytes(range(16))
+    made = wire.configuration("none", page_bits=12, capabilities=["postcopy-ram"], uuid=uuid)
+    parts = [
+        ("configuration/target-page-bits", struct.pack(">I", 12)),
+        ("configuration/capabilities", CAPABILITIES),
+        ("configuration/uuid", uuid),
+    ]
+    assert made == HEAD[8:] + b"".join(extra(name, content) for name, content in parts)
+    with pytest.raises(wire.WireError, match="a UUID of 3 bytes"):
+        wire.configuration("none", uuid=b"abc")
+
+
+def test_addresses_of_blocks() -> None:
+    """With x-ignore-shared every block's guest address comes with it."""
+    configuration = wire.configuration("none", capabilities=["x-ignore-shared"])
+    start = wire.section_start(wire.SECTION_START, 2, "ram", 0, 4)
+    setup = start + wire.ram_setup(6 * PAGE, BLOCKS, [0, 1 << 32]) + wire.ram_eos() + wire.footer(2)
+    events = decode(Decoder(), [wire.header() + configuration + setup + end() + TAIL])
+    assert RamSetup(6 * PAGE, tuple(BLOCKS), (0, 1 << 32)) in events
+    with pytest.raises(wire.WireError, match="1 addresses for 2 RAM blocks"):
+        wire.ram_setup(6 * PAGE, BLOCKS, [0])
+
+
+def test_package_comes_whole() -> None:
+    """The sections of a package are one event after its command; an absurd one is refused."""
+    stream = HEAD + wire_commands.package(DEVICE) + TAIL
+    assert decode(Decoder(), [stream])[2:4] == [
+        Command(7, struct.pack(">I", len(DEVICE))),
+        Package(DEVICE),
+    ]
+    assert "a package of 0 bytes" in refusal(HEAD + wire_commands.package(b"")).what
+    big = wire_commands.encode(wire_commands.Packaged(1 << 31))
+    assert "a package of 2147483648 bytes" in refusal(HEAD + big).what
 
 
 def test_commands_are_passed_on() -> None:
