@@ -24,6 +24,7 @@ LIMITS: Final[Mapping[str, tuple[int, int]]] = {
     "max_bandwidth": (1, 1 << 50),
     "downtime_limit_ms": (0, 2_000_000),
     "drain_limit": (1, UNLIMITED),
+    "xbzrle_cache_size": (PAGE_SIZE, 1 << 50),
     "page_size": (PAGE_SIZE, PAGE_SIZE),
     "portion_pages": (1, 1 << 20),
     "batch_pages": (1, 1 << 12),
@@ -46,6 +47,8 @@ class Parameters:
     """Longest stop of the guest aimed at (default since QEMU f7cd55a023; 30 before)."""
     drain_limit: int = (1 << 31) - 1
     """Byte budget of the last flush: INT_MAX in QEMU 2dddf6f413; small here for small guests."""
+    xbzrle_cache_size: int = 64 << 20
+    """Bytes."""
     page_size: int = PAGE_SIZE
     """Bytes; only 4096."""
     portion_pages: int = 2048

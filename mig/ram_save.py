@@ -1,13 +1,17 @@
 """The RAM section at the source: harvests, and the walk over dirty pages.
 
 Promises: a page is cleared in the private bitmap before it is read; `iterate` sends a bounded
-portion; after `complete` no page is dirty. Nothing here blocks but the locks.
+portion; after `complete` no page is dirty. Every page walked is counted once (`walked`). Nothing here blocks but the
+locks.
 Assumes: the big lock is held (log and block list keep still), and for `complete` the guest is
 stopped. `sync` and the walks take the ramlist mutex, and inside it the bitmap lock.
 Does not: write to the channel; it returns the pieces of the section body.
 
 A change of the block list during a migration ends the migration (`RamChanged`): the destination
 was told the list at the start.
+
+With XBZRLE a page is copied before anything is decided, so that what is sent is what the cache holds. Deltas begin with
+the second round: in the first nothing would be found.
 
 Source: QEMU migration/ram.c (ram_save_setup, _iterate, _complete, migration_bitmap_sync);
 fb6135807f (the setup's harvest counts no page as dirtied).
@@ -23,6 +27,7 @@ import numpy as np
 from mig import wire
 from mig.bitmap import Bitmap
 from mig.ram import PAGE_SIZE
+from mig.ram_xbzrle import WORD, DeltaSender
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +36,7 @@ if TYPE_CHECKING:
     from mig.dirtylog import DirtyLog
     from mig.parameters import Parameters
     from mig.ram import RamBlock, RamList
-
-_WORD = 8
+    from mig.ram_xbzrle import XbzrleStats
 
 
 class RamChanged(Exception):  # noqa: N818 - what happened
@@ -53,10 +57,16 @@ class Sync(NamedTuple):
 
 
 class RamSave:
-    """RAM of one outgoing migration."""
+    """RAM of one outgoing migration; `xbzrle`: with deltas."""
 
     def __init__(
-        self, ram: RamList, log: DirtyLog, channel: Channel, parameters: Parameters
+        self,
+        ram: RamList,
+        log: DirtyLog,
+        channel: Channel,
+        parameters: Parameters,
+        *,
+        xbzrle: bool = False,
     ) -> None:
         self.ram = ram
         self.log = log
@@ -73,6 +83,9 @@ class RamSave:
         """Pages sent with content."""
         self.duplicate = 0
         """Pages sent as zeros."""
+        self.rounds = 0
+        """How often the walk came to the end of the last block."""
+        self.deltas = DeltaSender(parameters.xbzrle_cache_size) if xbzrle else None
         self._at_block = 0
         self._at_page = 0
         self._named: RamBlock | None = None
@@ -101,6 +114,8 @@ class RamSave:
         self._check_version()
         found = self.harvest()
         self.syncs.append(found)
+        if self.deltas is not None:
+            self.deltas.update_rates(self.walked)
         self._tell_sync(len(self.syncs), found)
         return found
 
@@ -121,6 +136,19 @@ class RamSave:
     def _check_version(self) -> None:
         if self.ram.version != self.version:
             raise RamChanged(self.version, self.ram.version)
+
+    @property
+    def walked(self) -> int:
+        """Pages taken off the bitmap since the start, whatever was sent of them."""
+        walked = self.normal + self.duplicate
+        if self.deltas is not None:
+            walked += self.deltas.stats.pages + self.deltas.stats.unchanged
+        return walked
+
+    @property
+    def xbzrle_stats(self) -> XbzrleStats | None:
+        """The figures of XBZRLE, None without it."""
+        return None if self.deltas is None else self.deltas.stats
 
     @property
     def remaining(self) -> int:
@@ -159,6 +187,8 @@ class RamSave:
     def _walk(self, pages: int, room: int | None, seconds: float | None) -> list[bytes]:
         """Pieces of at most `pages` pages; ends after `room` bytes or `seconds`."""
         pieces: list[bytes] = []
+        if self.deltas is not None:
+            self.deltas.resize(self.parameters.xbzrle_cache_size)
         deadline = None if seconds is None else time.monotonic() + seconds
         while pages > 0:
             with self.bitmap.lock:
@@ -191,11 +221,19 @@ class RamSave:
             if found.size:
                 self._at_page = int(found[-1]) + 1 - block.first_page
                 return block, found - block.first_page
-            self._at_block = (self._at_block + 1) % len(self.blocks)
-            self._at_page = 0
+            self._next_block()
         raise AssertionError(
             f"internal error in stage3: {self.bitmap.count} dirty pages in no block"
         )
+
+    def _next_block(self) -> None:
+        self._at_page = 0
+        self._at_block += 1
+        if self._at_block == len(self.blocks):
+            self._at_block = 0
+            self.rounds += 1
+            if self.deltas is not None:
+                self.deltas.on = True
 
     def _encode(self, block: RamBlock, pages: NDArray[np.intp]) -> list[bytes]:
         """Records of `pages` of `block`: those of zeros first, then those with content."""
@@ -205,18 +243,26 @@ class RamSave:
             listener.access("guest_page", block.first_page + lo, block.first_page + hi, False)
         rows = block.array.reshape(-1, PAGE_SIZE)
         data = rows[lo:hi] if hi - lo == len(pages) else rows[pages]
+        deltas = self.deltas if self.deltas is not None and self.deltas.on else None
+        if deltas is not None and data.base is not None:
+            data = data.copy()
         content = np.bitwise_or.reduce(data.view(np.uint64), axis=1) != 0
         full = int(np.count_nonzero(content))
         made = []
         if full < len(pages):
-            made += self._zero_records(block, pages[~content])
+            zeros = pages[~content]
+            made += self._zero_records(block, zeros)
+            if deltas is not None:
+                deltas.zeros(zeros + block.first_page, len(self.syncs))
+        self.duplicate += len(pages) - full
         if full:
             same = full == len(pages)
-            made += self._page_records(
-                block, pages if same else pages[content], data if same else data[content]
-            )
-        self.normal += full
-        self.duplicate += len(pages) - full
+            dirty, held = (pages, data) if same else (pages[content], data[content])
+            if deltas is not None:
+                made += self._delta_records(deltas, block, dirty, held)
+            else:
+                made += self._page_records(block, dirty, held)
+                self.normal += full
         if listener is not None:
             for page, has_content in zip(pages.tolist(), content.tolist(), strict=True):
                 listener.event("page_sent", page=block.first_page + page, zero=not has_content)
@@ -231,21 +277,43 @@ class RamSave:
 
     def _zero_records(self, block: RamBlock, pages: NDArray[np.intp]) -> list[bytes]:
         first = wire.zero_record(int(pages[0]) * PAGE_SIZE, self._name(block))
-        records = np.zeros((len(pages) - 1, _WORD + 1), dtype=np.uint8)
-        records[:, :_WORD] = _words(pages[1:], wire.FLAG_ZERO)
+        records = np.zeros((len(pages) - 1, WORD + 1), dtype=np.uint8)
+        records[:, :WORD] = _words(pages[1:], wire.FLAG_ZERO)
         return [first, records.tobytes()]
+
+    def _delta_records(
+        self,
+        deltas: DeltaSender,
+        block: RamBlock,
+        pages: NDArray[np.intp],
+        data: NDArray[np.uint8],
+    ) -> list[bytes]:
+        found = deltas.encode(pages + block.first_page, pages * PAGE_SIZE, data, len(self.syncs))
+        made: list[bytes] = []
+        whole = int(np.count_nonzero(found.whole))
+        self.normal += whole
+        if whole:
+            made += self._page_records(block, pages[found.whole], data[found.whole])
+        if found.deltas.size:
+            records = found.records.tobytes()
+            if (name := self._name(block)) is not None:
+                address = int(pages[found.deltas[0]]) * PAGE_SIZE
+                made.append(wire.xbzrle_word(address, name))
+                records = records[WORD:]
+            made.append(records)
+        return made
 
     def _page_records(
         self, block: RamBlock, pages: NDArray[np.intp], data: NDArray[np.uint8]
     ) -> list[bytes]:
         first = wire.page_header(int(pages[0]) * PAGE_SIZE, self._name(block))
-        records = np.empty((len(pages) - 1, _WORD + PAGE_SIZE), dtype=np.uint8)
-        records[:, :_WORD] = _words(pages[1:], wire.FLAG_PAGE)
-        records[:, _WORD:] = data[1:]
+        records = np.empty((len(pages) - 1, WORD + PAGE_SIZE), dtype=np.uint8)
+        records[:, :WORD] = _words(pages[1:], wire.FLAG_PAGE)
+        records[:, WORD:] = data[1:]
         return [first + data[0].tobytes(), records.tobytes()]
 
 
 def _words(pages: NDArray[np.intp], flag: int) -> NDArray[np.uint8]:
     """Record heads of pages of the current block, a row of eight bytes each."""
     words = pages.astype(np.uint64) * np.uint64(PAGE_SIZE) | np.uint64(flag | wire.FLAG_CONTINUE)
-    return words.astype(">u8").view(np.uint8).reshape(-1, _WORD)
+    return words.astype(">u8").view(np.uint8).reshape(-1, WORD)

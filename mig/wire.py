@@ -309,8 +309,13 @@ def page_header(offset: int, block_name: str | None) -> bytes:
     return _page_word(offset, FLAG_PAGE, block_name)
 
 
+def xbzrle_word(offset: int, block_name: str | None) -> bytes:
+    """The word, and name, in front of a delta's encoding and length; `block_name` as in `zero_record`."""
+    return _page_word(offset, FLAG_XBZRLE, block_name)
+
+
 def xbzrle_record(offset: int, block_name: str | None, delta: bytes) -> bytes:
     """A page as a delta (`mig.xbzrle`) to what the receiver has; at most one page long."""
     if len(delta) > PAGE_BYTES:
         raise WireError(0, f"delta of {len(delta)} bytes", "send the page itself when it is longer")
-    return _page_word(offset, FLAG_XBZRLE, block_name) + _DELTA.pack(1, len(delta)) + delta
+    return xbzrle_word(offset, block_name) + _DELTA.pack(1, len(delta)) + delta

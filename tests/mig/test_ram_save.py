@@ -19,7 +19,7 @@ from mig.ram_load import RamLoader
 from mig.ram_save import RamChanged, RamSave
 from mig.tracepoints import Tracepoints
 from mig.wire_decode import Decoder
-from mig.wire_events import Page, RamSetup, ZeroPage, singly
+from mig.wire_events import DeltaPage, Page, RamSetup, ZeroPage, singly
 from tests.mig.machines import Notes
 
 if TYPE_CHECKING:
@@ -47,13 +47,15 @@ def channel() -> Iterator[Channel]:
         yield Channel(near, Tracepoints(), UNLIMITED)
 
 
-def saver(channel: Channel, *, notes: Notes | None = None, **parameters: int) -> RamSave:
+def saver(
+    channel: Channel, *, notes: Notes | None = None, xbzrle: bool = False, **parameters: int
+) -> RamSave:
     """A walk over three blocks whose pages are all dirty, and whose log is clear."""
     ram = ram_list(Tracepoints("source", notes))
     log = DirtyLog(ram.trace)
     for block in ram.blocks():
         log.add(block)
-    made = RamSave(ram, log, channel, Parameters(**parameters))
+    made = RamSave(ram, log, channel, Parameters(**parameters), xbzrle=xbzrle)
     made.fill()
     log.start()
     made.setup_harvest()
@@ -84,6 +86,8 @@ def load(made: RamSave, bodies: Sequence[list[bytes]]) -> RamList:
                 loader.page(name, offset, data)
             case ZeroPage(name, offset):
                 loader.zero(name, offset)
+            case DeltaPage(name, offset, delta):
+                loader.delta(name, offset, delta)
             case _:
                 pass
     assert {} == loader.missing()
@@ -129,6 +133,74 @@ def test_whole(rounds: list[list[int]], portion: int, batch: int) -> None:
         assert (0, 0) == (made.bitmap.count, made.bitmap.population())
         there = load(made, bodies)
         assert same(made.ram, there)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(0, PAGES - 1), st.integers(0, 3), st.integers(1, 4096)),
+            max_size=20,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(1, 50),
+    st.sampled_from([1, 8, 128]),
+)
+def test_deltas(rounds: list[list[tuple[int, int, int]]], batch: int, cache: int) -> None:
+    """With XBZRLE, pages changed much, little, not at all or to zeros: the destination holds what is here."""
+    near, far = socket.socketpair()
+    with near, far:
+        made = saver(
+            Channel(near, Tracepoints(), UNLIMITED),
+            xbzrle=True,
+            batch_pages=batch,
+            xbzrle_cache_size=cache * PAGE_SIZE,
+        )
+        bodies = [made.iterate()]
+        for number, pages in enumerate(rounds):
+            for page, value, length in pages:
+                block = made.ram.block_at(page * PAGE_SIZE)
+                data = bytes((value,)) * length
+                made.log.store(block, page * PAGE_SIZE - block.offset, data)
+            made.sync()
+            if body := made.iterate():
+                bodies.append(body)
+            if number == 2:
+                made.parameters = Parameters(batch_pages=batch, xbzrle_cache_size=16 * PAGE_SIZE)
+        bodies.append(made.complete())
+        there = load(made, bodies)
+        assert same(made.ram, there)
+        counted = made.xbzrle_stats
+        assert counted is not None
+        found = events(made, bodies)
+        deltas = [len(event.delta) + 3 for event in found if isinstance(event, DeltaPage)]
+        assert (len(deltas), sum(deltas)) == (counted.pages, counted.bytes)
+        assert made.normal == sum(isinstance(event, Page) for event in found)
+        assert made.duplicate == sum(isinstance(event, ZeroPage) for event in found)
+        dirtied = PAGES + sum(sync.newly for sync in made.syncs)
+        assert (
+            dirtied == made.walked == len(deltas) + made.normal + made.duplicate + counted.unchanged
+        )
+
+
+def test_delta_figures(channel: Channel) -> None:
+    """From the second round on: first a miss, then deltas; a page that was not changed is not sent."""
+    made = saver(channel, xbzrle=True)
+    scatter(made, [6])
+    made.iterate()
+    counted = made.xbzrle_stats
+    assert counted is not None
+    for _ in range(3):
+        scatter(made, [4, 5])
+        made.log.mark(made.blocks[1], 3)
+        made.sync()
+        made.iterate()
+    made.sync()
+    assert (4, 4 * 6, 3, 0) == (counted.pages, counted.bytes, counted.cache_miss, counted.overflow)
+    assert (0.0, PAGE_SIZE / 6) == (counted.cache_miss_rate, counted.encoding_rate)
+    assert (4, PAGES - 1, 2) == (made.normal, made.duplicate, counted.unchanged)
 
 
 def test_portions(channel: Channel) -> None:

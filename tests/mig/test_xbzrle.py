@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from mig import xbzrle
 
 
-def encode(old: bytes, new: bytes) -> bytes:
+def textbook(old: bytes, new: bytes) -> bytes:
     """The textbook encoder, byte by byte."""
     out = bytearray()
     at = 0
@@ -36,7 +37,7 @@ def test_delta_gives_the_new_page(patches: list[tuple[int, bytes]]) -> None:
     for at, patch in patches:
         new[at : at + len(patch)] = patch[: 4096 - at]
     page = bytearray(old)
-    xbzrle.decode(encode(old, bytes(new)), memoryview(page))
+    xbzrle.decode(textbook(old, bytes(new)), memoryview(page))
     assert page == new
 
 
@@ -69,3 +70,42 @@ def test_broken_delta_is_refused(delta: bytes) -> None:
     with pytest.raises(xbzrle.DeltaError):
         xbzrle.decode(delta, memoryview(page))
     assert page == bytes(64)
+
+
+PATCHES = st.lists(
+    st.tuples(st.integers(0, 4095), st.integers(1, 4096), st.integers(0, 255)), max_size=6
+)
+
+
+@given(st.lists(PATCHES, min_size=1, max_size=5), st.integers(0, 12))
+def test_encoded(pages: list[list[tuple[int, int, int]]], free: int) -> None:
+    """What is encoded is decoded to the new page, and no longer than what the textbook makes of it."""
+    old = np.frombuffer(bytes(range(256)) * 16 * len(pages), dtype=np.uint8).reshape(-1, 4096)
+    new = old.copy()
+    for row, patches in zip(new, pages, strict=True):
+        for at, length, value in patches:
+            row[at : at + length] = np.arange(value, value + len(row[at : at + length])) % 251
+    made = xbzrle.encode(old, new, free)
+    at = 0
+    for before, after, size in zip(old, new, made.size.tolist(), strict=True):
+        plain = textbook(bytes(before), bytes(after))
+        if size > 0:
+            delta = bytes(made.data[at + free : at + free + size])
+            at += free + size
+            assert size <= len(plain)
+            page = bytearray(before)
+            xbzrle.decode(delta, memoryview(page))
+            assert bytes(after) == page
+        else:
+            assert (size == 0) == (plain == b"")
+            assert size == 0 or len(plain) > xbzrle.DENSE
+    assert at == len(made.data)
+
+
+def test_too_long() -> None:
+    """A page whose delta would not be shorter than itself has none, though few bytes changed."""
+    old = np.zeros((3, 4096), dtype=np.uint8)
+    new = old.copy()
+    new[1, ::4] = 1
+    new[2] = 1
+    assert [0, 3072, -1] == xbzrle.encode(old, new).size.tolist()
