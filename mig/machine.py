@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 from mig.designs.thread import Thread
-from mig.dirtylog import DirtyLog
+from mig.dirtylog import ByteLog
 from mig.mainloop import MainLoop
 from mig.migration import Migration
 from mig.parameters import Parameters
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mig.cpus import Cpus, Program
     from mig.designs.base import Design
+    from mig.dirtylog import DirtyLog, MakeLog
     from mig.ram import RamBlock
 
     Role = Literal["source", "destination"]
@@ -49,7 +50,7 @@ class Machine:
 
     `blocks` are (name, length in bytes); `vcpus` one maker of a program for each vCPU, called with
     the machine and the vCPU's number when RAM is there. A source starts in run state prelaunch, a
-    destination in inmigrate.
+    destination in inmigrate. `log` makes the dirty log: a byte a page where it is None.
     """
 
     def __init__(  # noqa: PLR0917 - the order in which one describes a machine
@@ -63,6 +64,7 @@ class Machine:
         *,
         name: str = "none",
         born_dirty: bool = True,
+        log: MakeLog | None = None,
     ) -> None:
         self.name = name
         self.role = role
@@ -71,7 +73,7 @@ class Machine:
         self.trace = trace or Tracepoints(role)
         self.big_lock = threading.Lock()
         self.ram = RamList(self.trace)
-        self.log = DirtyLog(self.trace, born_dirty=born_dirty)
+        self.log: DirtyLog = (log or ByteLog)(self.trace, born_dirty=born_dirty)
         for block_name, length in blocks:
             self.log.add(self.ram.add(block_name, length))
         self.registry = Registry(name)
@@ -241,6 +243,7 @@ class Machine:
             self.cpus.state.follow("quit")
             self.cpus.end()
         self.cpus.join()
+        self.log.close()
 
 
 def void(_: object) -> None:

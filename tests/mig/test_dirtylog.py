@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mig.dirtylog import DirtyLog
+from mig.dirtylog import ByteLog
 from mig.ram import PAGE_SIZE, RamBlock
 from mig.tracepoints import Tracepoints
 from tests.mig.machines import Notes
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PAGES = 20
 
 
-def log(*, born: bool = False, notes: Notes | None = None) -> tuple[DirtyLog, RamBlock]:
+def log(*, born: bool = False, notes: Notes | None = None) -> tuple[ByteLog, RamBlock]:
     """A log of one block of 20 pages, the third in RAM."""
-    made = DirtyLog(Tracepoints(listener=notes), born_dirty=born)
+    made = ByteLog(Tracepoints(listener=notes), born_dirty=born)
     block = RamBlock("ram", 3 * PAGE_SIZE, PAGES * PAGE_SIZE)
     made.add(block)
     return made, block
@@ -146,7 +146,7 @@ def frequent_switches() -> Iterator[None]:
 def test_marks_during_a_harvest() -> None:
     """A harvest of a large log stands marks that come while it reads, and loses none."""
     pages = 1 << 18
-    made = DirtyLog(Tracepoints(), born_dirty=False)
+    made = ByteLog(Tracepoints(), born_dirty=False)
     block = RamBlock("ram", 0, pages * PAGE_SIZE)
     made.add(block)
     made.start()

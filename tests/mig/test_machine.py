@@ -104,7 +104,7 @@ def test_hotplug() -> None:
     machine = make(pages=2, vcpus=0)
     version = machine.ram.version
     block = machine.plug("dimm", 2 * PAGE_SIZE)
-    assert (2, [0, 1]) == (block.first_page, machine.log.marks(block))
+    assert (2, [0, 1]) == (block.first_page, machine.log.harvest(block).pages.tolist())
     with pytest.raises(RamError, match="'dimm' is there already"):
         machine.plug("dimm", PAGE_SIZE)
     machine.unplug("dimm")
@@ -115,7 +115,7 @@ def test_hotplug() -> None:
         [each.name for each in machine.ram.blocks()],
     )
     with pytest.raises(KeyError):
-        machine.log.marks(block)
+        machine.log.harvest(block)
     assert not machine.big_lock.locked()
     assert not machine.ram.mutex.locked()
     machine.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mig import wire
 from mig.channel import Channel
-from mig.dirtylog import DirtyLog
+from mig.dirtylog import ByteLog
 from mig.parameters import UNLIMITED, Parameters
 from mig.ram import PAGE_SIZE, RamList
 from mig.ram_load import RamLoader
@@ -52,7 +52,7 @@ def saver(
 ) -> RamSave:
     """A walk over three blocks whose pages are all dirty, and whose log is clear."""
     ram = ram_list(Tracepoints("source", notes))
-    log = DirtyLog(ram.trace)
+    log = ByteLog(ram.trace)
     for block in ram.blocks():
         log.add(block)
     made = RamSave(ram, log, channel, Parameters(**parameters), xbzrle=xbzrle)

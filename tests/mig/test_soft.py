@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mig.cpus import Cpus
-from mig.dirtylog import DirtyLog
+from mig.dirtylog import ByteLog
 from mig.ram import PAGE_SIZE, RamBlock
 from mig.runstate import RunState
 from mig.tracepoints import Tracepoints
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 PAGES = 6
 
 
-def parts() -> tuple[DirtyLog, RamBlock]:
+def parts() -> tuple[ByteLog, RamBlock]:
     """A log that logs, and a block."""
-    log = DirtyLog(Tracepoints(), born_dirty=False)
+    log = ByteLog(Tracepoints(), born_dirty=False)
     block = RamBlock("ram", 0, PAGES * PAGE_SIZE)
     log.add(block)
     log.start()

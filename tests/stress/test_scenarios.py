@@ -9,7 +9,7 @@ import pytest
 from mig import wire
 from mig.bitmap import Bitmap
 from mig.designs.thread import Thread
-from mig.dirtylog import DirtyLog
+from mig.dirtylog import ByteLog
 from mig.ram import PAGE_SIZE, RamBlock
 from mig.ram_save import RamSave
 from stress.migration import closed, scenarios, whole
@@ -163,7 +163,7 @@ def found(words: str, *, scenario: str = "migration", executions: int = 400) -> 
     return next((message for message in messages if words in message), "; ".join(messages))
 
 
-def mark_first(self: DirtyLog, block: RamBlock, address: int, data: bytes) -> None:
+def mark_first(self: ByteLog, block: RamBlock, address: int, data: bytes) -> None:
     """Mark the page, then store to it: whoever harvests in between loses the store."""
     page = address // PAGE_SIZE
     self.mark(block, page)
@@ -177,7 +177,7 @@ def mark_first(self: DirtyLog, block: RamBlock, address: int, data: bytes) -> No
 @pytest.mark.slow
 def test_the_oracle_sees_lost_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """With mark before store a page goes stale, and the memory comparison says which."""
-    monkeypatch.setattr(DirtyLog, "store", mark_first)
+    monkeypatch.setattr(ByteLog, "store", mark_first)
 
     assert found("memory equal").startswith("memory equal: pages [")
 

@@ -1,36 +1,30 @@
-"""The shared dirty log: one byte a page, set by whoever writes guest memory.
+"""One byte a page, set by whoever writes guest memory: the log that needs nothing of the kernel.
 
 Promises: a page stored to through `store` while logging is on is in the log after the store; a mark
 is one indivisible byte store, so any number of threads may mark without a lock; `harvest` clears
 exactly the marks it returns.
-Assumes: `start`, `stop` and `harvest` are called with the big lock and the ramlist mutex held.
-Pages found by a harvest are read only after it returned.
-Does not: keep marks of its own per client; the private bitmap (`mig.bitmap`) is what gets walked.
+Assumes: every store goes through the log, or is marked after it was made.
+Does not: see stores that nobody marks.
 
 Why store first and mark after, and clear before reading. With the mark first:
 1. vCPU marks page p; 2. migration thread harvests the mark, reads and sends p; 3. vCPU stores to p:
 the destination never sees the store. With the store first, whoever clears the mark reads p later
 than the store.
 
-Like QEMU in 2012 a block is born dirty: every page carries a mark from its allocation, logging or
-not, and only a harvest removes it. Such a mark has a value of its own, so that `harvest` can tell
-how many pages were really marked since logging began.
-
-Source: QEMU exec.c at a21143486b (qemu_ram_alloc marks all pages 0xff), 6c279db8ee and ece7931817
-(clear exactly what was seen).
+A mark of birth has a value of its own, so that `harvest` can tell how many pages were really marked
+since logging began.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from mig.dirtylog.contract import Harvest
 from mig.ram import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mig.ram import RamBlock
     from mig.tracepoints import Tracepoints
 
@@ -41,19 +35,8 @@ BORN: Final = 2
 """Never harvested since the block was allocated."""
 
 
-class Harvest(NamedTuple):
-    """What was marked in one block.
-
-    `pages` are block-relative and ascending; `marked` of them were stored to while logging was on,
-    the others carried their mark since birth.
-    """
-
-    pages: NDArray[np.intp]
-    marked: int
-
-
-class DirtyLog:
-    """The log of one machine: a byte array for each block."""
+class ByteLog:
+    """The log of one machine: a byte array for each block; see `mig.dirtylog.contract`."""
 
     def __init__(self, trace: Tracepoints, *, born_dirty: bool = True) -> None:
         self.trace = trace
@@ -143,3 +126,6 @@ class DirtyLog:
     def marks(self, block: RamBlock) -> list[int]:
         """Marked pages of `block`, left marked."""
         return [page for page, value in enumerate(self._logs[block.name]) if value]
+
+    def close(self) -> None:
+        """Nothing is kept outside the process."""
