@@ -24,19 +24,22 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from mig.transport.stream import Delivered
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mig.tracepoints import Tracepoints
+    from mig.transport.stream import Stream
 
 PIECES: Final = 512
 """Most pieces given to one system call (Linux takes 1024)."""
 
 
 class Channel:
-    """Unsent bytes on their way into a connected, blocking socket, which the channel owns."""
+    """Unsent bytes on their way into a connected, blocking stream, which the channel owns."""
 
-    def __init__(self, sock: socket.socket, trace: Tracepoints, limit: int) -> None:
+    def __init__(self, sock: Stream, trace: Tracepoints, limit: int) -> None:
         self.lock = threading.Lock()
         self.limit = limit
         """Bytes that may be written in a window."""
@@ -156,6 +159,16 @@ class Channel:
         self.fail(error)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def deliver(self) -> bool:
+        """All is written: have it reach a disk, or a command that ends well; whether it did."""
+        if isinstance(self._socket, Delivered):
+            try:
+                self._socket.deliver()
+            except OSError as error:
+                self.fail(error)
+                return False
+        return True
 
     def end(self) -> None:
         """Say that nothing more comes: the peer reads the end of the stream."""

@@ -35,11 +35,11 @@ from mig.wire_events import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterable, Mapping
 
     from mig.ram import RamList
     from mig.tracepoints import Tracepoints
+    from mig.transport import Stream
     from mig.wire_events import Event
 
 RECEIVE_BYTES: Final = 1 << 20
@@ -137,7 +137,7 @@ class Incoming:
     def __init__(
         self,
         machine: Destination,
-        sock: socket.socket,
+        sock: Stream,
         *,
         before_start: Callable[[], None] | None = None,
         paused: bool = False,

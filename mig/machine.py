@@ -25,13 +25,13 @@ from mig.savevm import Registry
 from mig.tracepoints import Tracepoints
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterable, Sequence
 
     from mig.cpus import Cpus, Program
     from mig.designs.base import Design
     from mig.dirtylog import DirtyLog, MakeLog
     from mig.ram import RamBlock
+    from mig.transport import Stream
 
     Role = Literal["source", "destination"]
     MakeProgram = Callable[["Machine", int], Program]
@@ -152,7 +152,7 @@ class Machine:
         """Whether the run state says that the guest runs here."""
         return self.cpus.state.value is RunState.RUNNING
 
-    def migrate(self, sock: socket.socket) -> Migration:
+    def migrate(self, sock: Stream) -> Migration:
         """Move the guest through a connected socket, which the migration owns from now on.
 
         Raises `MachineError` while another migration runs or when the guest is not here.

@@ -19,8 +19,6 @@ from mig.runstate import MIGRATION_TRANSITIONS, MigrationState, StateCell
 from mig.savevm import SaveVm
 
 if TYPE_CHECKING:
-    import socket
-
     from mig.cpus import Cpus
     from mig.designs.base import Design
     from mig.dirtylog import DirtyLog
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from mig.ram import RamList
     from mig.savevm import Registry
     from mig.tracepoints import Tracepoints
+    from mig.transport import Stream
 
 
 class Source(Protocol):
@@ -112,7 +111,7 @@ class Migration:
     """One attempt to move a machine's guest through a socket."""
 
     def __init__(
-        self, machine: Source, sock: socket.socket, design: type[Design], parameters: Parameters
+        self, machine: Source, sock: Stream, design: type[Design], parameters: Parameters
     ) -> None:
         self.machine = machine
         self.parameters = parameters

@@ -19,6 +19,7 @@ from stress.side_channel import ChannelError, Message, receive, send
 from stress.watchdog import EXIT_HANG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import BinaryIO, Self
 
@@ -27,9 +28,9 @@ EXIT_WAIT: Final = 10.0
 
 
 class DestinationProcess:
-    """The child process; a thread of the parent reads what it says."""
+    """The child process, with descriptors it inherits; a thread of the parent reads what it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: Sequence[int] = ()) -> None:
         self.heard = 0
         self._messages: dict[str, Message] = {}
         self._ended = False
@@ -43,6 +44,7 @@ class DestinationProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            pass_fds=inherited,
         )
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name="side channel", daemon=True)

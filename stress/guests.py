@@ -23,11 +23,11 @@ from stress import digests
 from stress.migrate_types import Figures, MigrateOptions
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from mig.machine import MakeProgram
     from mig.migration import Migration
+    from mig.transport import Stream
     from stress.digests import Digests
 
 PAGE: Final = 4096
@@ -148,7 +148,7 @@ class Source:
         assert self._migration is not None, "start comes first"
         return self._migration
 
-    def start(self, sock: socket.socket) -> None:
+    def start(self, sock: Stream) -> None:
         """Let the vCPUs run and begin to migrate through `sock`."""
         self.machine.start()
         self._migration = self.machine.migrate(sock)

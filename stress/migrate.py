@@ -30,6 +30,7 @@ from stress.migrate_types import (
     MigrateResult,
     sized,
 )
+from stress.migrate_ways import prepared
 from stress.migration.series import recorded
 from stress.migration.workloads import SHAPES, Load
 from stress.side_channel import ChannelError, Message
@@ -41,11 +42,16 @@ from verify.observe.recorder import recorder
 
 if TYPE_CHECKING:
     import argparse
-    import socket
 
     from mig.image import GuestImage
+    from mig.transport import Stream
+    from stress.migrate_ways import Way
     from stress.side_channel import Value
 
+_URI_HELP: Final = (
+    "tcp:HOST:PORT, unix:PATH, fd: (a pair made here), exec:COMMAND (between the two) or"
+    " file:PATH[,offset=N] (tcp:127.0.0.1:0)"
+)
 DESTINATION_GRACE: Final = 5.0
 """Seconds that the destination's watchdog waits longer than the source's."""
 
@@ -89,14 +95,16 @@ def _begin_files(options: MigrateOptions) -> None:
         ) from None
 
 
-def _listening(destination: DestinationProcess, guest: GuestImage, options: MigrateOptions) -> str:
+def _listening(
+    destination: DestinationProcess, guest: GuestImage, options: MigrateOptions, uri: str
+) -> str:
     """Give the destination its order; the URI it listens on."""
     blocks: list[Value] = [[block.name, block.length] for block in guest.blocks]
     destination.say(
         Message(
             "order",
             {
-                "uri": options.uri,
+                "uri": uri,
                 "machine": guest.machine,
                 "blocks": blocks,
                 "vcpus": options.vcpus,
@@ -135,7 +143,9 @@ def _compared_devices(
     return len(names), tuple(name for name in names if ours.get(name) != theirs.get(name))
 
 
-def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang) -> MigrateResult:
+def _outcome(
+    source: guests.Source, destination: DestinationProcess, hang: _Hang, way: Way
+) -> MigrateResult:
     """Wait for both sides and compare them; raises `ChannelError` when the destination is gone."""
     cancel_at = time.monotonic() + source.time_limit
     while not source.wait(0.05):
@@ -145,6 +155,11 @@ def _outcome(source: guests.Source, destination: DestinationProcess, hang: _Hang
         if time.monotonic() >= cancel_at:
             source.cancel()
     figures = source.figures()
+    if way.afterwards:
+        if figures.status != "completed":
+            error = f"source: {source.error() or figures.status}"
+            return MigrateResult(figures=figures, error=error, converged=not source.late)
+        destination.say(Message("written", {}))
     result = destination.wait_for("result", give_up=hang.event)
     reasons = [
         *([] if figures.status == "completed" else [f"source: {source.error() or figures.status}"]),
@@ -202,7 +217,11 @@ def _failed(
 
 
 def _run(
-    guest: GuestImage, destination: DestinationProcess, sock: socket.socket, options: MigrateOptions
+    guest: GuestImage,
+    destination: DestinationProcess,
+    sock: Stream,
+    options: MigrateOptions,
+    way: Way,
 ) -> MigrateResult:
     hang = _Hang(destination)
     source = guests.Source(guest, options)
@@ -218,7 +237,7 @@ def _run(
             source.start(sock)
             try:
                 with recorded(source, options.series):
-                    result = _outcome(source, destination, hang)
+                    result = _outcome(source, destination, hang, way)
             except ChannelError as error:
                 result = _failed(source, destination, hang, options, error)
         hung = result.hung
@@ -237,13 +256,13 @@ def migrate(options: MigrateOptions) -> MigrateResult:
     options.check()
     guest = _guest(options)
     _begin_files(options)
-    with DestinationProcess() as destination:
+    with prepared(options.uri) as way, DestinationProcess(way.inherited) as destination:
         try:
-            uri = _listening(destination, guest, options)
-            sock = transport.connect(uri)
+            uri = _listening(destination, guest, options, way.destination)
+            sock = transport.connect(way.source or uri)
         except (ChannelError, transport.TransportError) as error:
             raise MigrateInputError(str(error)) from None
-        return _run(guest, destination, sock, options)
+        return _run(guest, destination, sock, options, way)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -262,7 +281,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--ram", type=sized, default=defaults.ram, help="memory without an image (16M)")
     add("--vcpus", type=int, default=defaults.vcpus, help="number of vCPU threads (2)")
     add("--design", default=defaults.design, help="who migrates under which lock (thread)")
-    add("--uri", default=defaults.uri, help="tcp:HOST:PORT or unix:PATH (tcp:127.0.0.1:0)")
+    add("--uri", default=defaults.uri, help=_URI_HELP)
     add("--max-bandwidth", type=sized, default=defaults.max_bandwidth, help="bytes/s (32M)")
     add("--downtime-limit", type=float, default=defaults.downtime_limit, help="seconds (0.03)")
     add("--dirty-rate", type=int, help="pages/s written (2000, or the shape's)")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ACCEPT_TIMEOUT: Final = 30.0
 """Seconds the source has to connect."""
+ALIVE_EVERY: Final = 1.0
+"""Seconds after which the source hears that bytes still come: it may be done already."""
 
 
 class _Progress:
@@ -96,17 +98,28 @@ def _serve(orders: BinaryIO, answers: BinaryIO, order: Message, progress: _Progr
     try:
         with listener:
             send(answers, Message("listening", {"uri": listener.uri}))
+            # A file is whole when the source says so.
+            if listener.address.scheme == "file" and receive(orders) is None:
+                return
             sock = listener.accept(ACCEPT_TIMEOUT)
+
+        telling = threading.Lock()
 
         def hand_over_digests() -> None:
             progress.waiting.set()
-            send(answers, _digest_message(machine, answers))
+            with telling:
+                send(answers, _digest_message(machine, answers))
 
         incoming = Incoming(machine, sock, before_start=hand_over_digests)
         progress.incoming = incoming
         progress.waiting.clear()
         incoming.start()
-        incoming.join()
+        heard = 0
+        while not incoming.join(ALIVE_EVERY):
+            if incoming.received_bytes != heard and telling.acquire(blocking=False):
+                heard = incoming.received_bytes
+                send(answers, Message("alive", {}))
+                telling.release()
         progress.waiting.set()
         send(answers, _result_message(incoming))
         receive(orders)

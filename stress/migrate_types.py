@@ -13,6 +13,7 @@ import pathlib
 from typing import Final
 
 from mig import designs, transport
+from stress import migrate_ways
 from stress.migration.workloads import SHAPES, Load
 from stress.watchdog import EXIT_HANG
 from verify.abc import UsageError
@@ -49,7 +50,7 @@ class MigrateOptions:
     vcpus: int = 2
     design: str = "thread"
     uri: str = "tcp:127.0.0.1:0"
-    """Where the destination listens; port 0 chooses a free one."""
+    """How the two meet (`stress.migrate_ways`); port 0 chooses a free one."""
     max_bandwidth: int = 32 << 20
     """Bytes per second; 32 MiB/s was the default of July 2012."""
     downtime_limit: float = 0.03
@@ -94,7 +95,7 @@ class MigrateOptions:
             if not (math.isfinite(value) and low <= value <= high):
                 raise MigrateInputError(f"{name} {value}; give a number from {low} to {high}")
         try:
-            transport.parse(self.uri)
+            migrate_ways.check(self.uri)
         except transport.TransportError as error:
             raise MigrateInputError(str(error)) from None
 

@@ -183,14 +183,15 @@ class Thread(Design):
         1. Everything but the tail is written; a cancel or an error still ends in the source running.
         2. Commit: from here on a cancel no longer changes the state, it only aborts the channel.
         3. The tail is written. Whole: the destination may run, and the source never will. Not whole:
-           the destination cannot, and the source runs on.
+           the destination cannot, and the source runs on. A file that cannot be finished and a command
+           that fails have not taken the stream whole.
         """
         self.drain(big_lock_held=big_lock_held)
         if self.check_error() or not self.state.move(MigrationState.ACTIVE, "commit"):
             return
         self.channel.append([self.migration.savevm.tail()])
         self.drain(big_lock_held=big_lock_held)
-        if self.channel.buffered:
+        if self.channel.buffered or not self.channel.deliver():
             self.check_error()
             return
         self.state.follow("sent")

@@ -56,12 +56,12 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["tcp", "unix"])
-def test_small_guest(
-    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, scheme: str
-) -> None:
-    """A made-up guest arrives equal, over both transports, and the figures add up."""
-    uri = "tcp:127.0.0.1:0" if scheme == "tcp" else f"unix:{tmp_path}/s"
+@pytest.mark.parametrize(
+    "uri", ["tcp:127.0.0.1:0", "tcp:[::1]:0", "unix:{}/s", "fd:", "exec:gzip -1 | gunzip"]
+)
+def test_small_guest(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, uri: str) -> None:
+    """A made-up guest arrives equal, over every transport, and the figures add up."""
+    uri = uri.format(tmp_path)
     out = tmp_path / "out"
     code, text, err = run(
         capsys, "--ram", "2M", "--uri", uri, "--output", str(out), "--json", "--max-bandwidth", "1G"
@@ -75,6 +75,33 @@ def test_small_guest(
     assert figures["total"] == 2 << 20
     assert figures["dirty_sync_count"] == 1 + len(figures["sync_dirty"]) >= 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_guest_through_a_file(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    """The source writes the file to its end, then the destination reads it."""
+    path = tmp_path / "guest.mig"
+    code, text, _ = run(capsys, "--ram", "2M", "--uri", f"file:{path}", "--json")
+    result = json.loads(text)
+    assert (code, result["equal"], result["compared"]) == (0, True, 512)
+    assert path.stat().st_size == result["figures"]["transferred"]
+
+
+@pytest.mark.slow
+def test_failing_command(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    """What the command between the two ends with is the error."""
+    code, text, _ = run(
+        capsys, "--ram", "1M", "--uri", "exec:false", "--output", str(tmp_path), "--json"
+    )
+    assert code == 1
+    assert "ended with exit status 1" in json.loads(text)["error"]
+
+
+def test_descriptors_lead_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """A number means nothing to a destination that is started here."""
+    code, _, err = run(capsys, "--uri", "fd:3")
+    assert code == 2
+    assert "say fd: for a new pair" in err
 
 
 @pytest.mark.slow

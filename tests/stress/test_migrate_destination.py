@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def test_foreign_client_is_refused() -> None:
     """A client that speaks no migration stream gets an error into the result; nothing starts."""
     with DestinationProcess() as child:
         child.say(Message("order", ORDER))
-        with transport.connect(child.wait_for("listening").text("uri")) as sock:
+        with contextlib.closing(transport.connect(child.wait_for("listening").text("uri"))) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         result = child.wait_for("result")
     assert result.facts["completed"] is False
