@@ -23,8 +23,10 @@ Source: QEMU cpus.c; aa723c2314 (a stop is carried out in place by every thread 
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mig.runstate import RUN_TRANSITIONS, RunState, StateCell
 
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mig.tracepoints import Tracepoints
+
+SLICE: Final = 0.01
+"""Seconds that a slowed vCPU runs at a time."""
+MOST_THROTTLE: Final = 99
+"""Percent."""
 
 
 class Program(Protocol):
@@ -60,6 +67,8 @@ class Vcpu:
         self.stopped = True
         self.kicked = False
         self.exited = False
+        self.runs_until = math.inf
+        """When its slice ends, on the monotonic clock, while vCPUs are slowed; else never."""
         self.halt_cond = threading.Condition(cpus.big_lock)
         self.thread = threading.Thread(
             target=cpus.run_vcpu, args=(self,), name=f"vcpu {number}", daemon=True
@@ -70,7 +79,7 @@ class Vcpu:
         """Whether the guest has to be left; for the program, between two of its steps."""
         if (listener := self._trace.listener) is not None:
             listener.access("exit_request", self.number, self.number + 1, False)
-        return self.kicked
+        return self.kicked or (self.runs_until < math.inf and time.monotonic() >= self.runs_until)
 
 
 class Cpus:
@@ -92,6 +101,8 @@ class Cpus:
         self.resumes = 0
         """How often all vCPUs were resumed."""
         self.started = False
+        self.throttle_percent = 0
+        """Share of the time that the vCPUs sleep."""
         self.all = [Vcpu(number, program, self) for number, program in enumerate(programs)]
 
     def start_threads(self) -> None:
@@ -130,9 +141,39 @@ class Cpus:
             elif idle > 0:
                 cpu.halt_cond.wait(idle)
                 idle = 0.0
+            elif (rest := self.rest(cpu)) > 0:
+                cpu.halt_cond.wait(rest)
             else:
                 return True
         return False
+
+    def rest(self, cpu: Vcpu) -> float:
+        """Seconds that `cpu` still has to sleep between its slices; a kick wakes it, and it is asked again."""
+        if not self.throttle_percent:
+            cpu.runs_until = math.inf
+            return 0.0
+        now = time.monotonic()
+        if cpu.runs_until < math.inf:
+            share = self.throttle_percent / 100
+            rest = cpu.runs_until + SLICE * share / (1 - share) - now
+            if now < cpu.runs_until:
+                return 0.0
+            if rest > 0:
+                return rest
+        cpu.runs_until = now + SLICE
+        return 0.0
+
+    def throttle(self, percent: int) -> None:
+        """Have every vCPU sleep `percent` (0 to 99) of the time, between slices of 10 ms; 0: run freely.
+
+        Source: QEMU softmmu/cpu-throttle.c. Asleep, a vCPU obeys a stop at once.
+        """
+        if not 0 <= percent <= MOST_THROTTLE:
+            raise ValueError(f"throttle of {percent} percent; give 0 to {MOST_THROTTLE}")
+        if percent != self.throttle_percent:
+            self.throttle_percent = percent
+            for cpu in self.all:
+                self.kick(cpu)
 
     def acknowledge(self, cpu: Vcpu) -> None:
         """Called by the vCPU: it is stopped now; all who wait for that look again."""

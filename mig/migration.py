@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mig.channel import Channel
+from mig.parameters import WINDOWS
 from mig.runstate import MIGRATION_TRANSITIONS, MigrationState, StateCell
 from mig.savevm import SaveVm
 
@@ -118,8 +119,7 @@ class Migration:
         self.state = StateCell(
             "migration", MIGRATION_TRANSITIONS, MigrationState.NONE, machine.trace
         )
-        window_bytes = max(1, parameters.max_bandwidth // 10)
-        self.channel = Channel(sock, machine.trace, window_bytes)
+        self.channel = Channel(sock, machine.trace, self.window_bytes())
         self.ram = design.ram_save_class(machine.ram, machine.log, self.channel, parameters)
         self.savevm = SaveVm(machine.registry, self.ram)
         self.times = Times(time.monotonic())
@@ -138,12 +138,17 @@ class Migration:
         """Ends a wait for the next window."""
         self._finished = threading.Event()
         self.design = design(self)
-        self.thread = threading.Thread(target=self.design.run, name="migration", daemon=True)
+        self.thread = self.design.make_thread()
+        """None where the migration has no thread of its own."""
 
     def start(self) -> None:
-        """Start the migration thread; once."""
+        """Begin; once."""
         self.state.follow("start")
-        self.thread.start()
+        self.design.start()
+
+    def window_bytes(self) -> int:
+        """Bytes that may be written in a window."""
+        return max(1, self.parameters.max_bandwidth // WINDOWS)
 
     def cancel(self) -> None:
         """Have it end with the guest here; from any thread, without waiting, as often as liked.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 0.1
 """Seconds of a bandwidth window (QEMU's BUFFER_DELAY)."""
+WINDOWS: Final = 10
+"""Windows in a second."""
 UNLIMITED: Final = 1 << 62
 """A byte budget that no window reaches."""
 

@@ -1,24 +1,33 @@
 """What a design consists of: steps whose order and locks matter, each a method of its own.
 
-Promises: a design is created for one migration and used by its thread; a defect or another design
-replaces single steps and inherits the rest. Steps say which locks they expect.
+Promises: a design is created for one migration and used by whoever runs it; a defect or another design replaces single
+steps and inherits the rest. Steps say which locks they expect. `Design` is what a migration and a machine call;
+`Steps` what all designs share.
 Does not: keep figures (`mig.migration`), or stop the guest by itself (`mig.cpus`).
 """
 
 from __future__ import annotations
 
 import abc
+import errno
+import time
 from typing import TYPE_CHECKING, ClassVar
 
+from mig.convergence import SOON, Switchover
 from mig.cpus import Cpus
+from mig.migration import AtStop
 from mig.ram_save import RamSave
+from mig.runstate import MigrationState
 
 if TYPE_CHECKING:
+    import threading
+
     from mig.migration import Migration
+    from mig.parameters import Parameters
 
 
 class Design(abc.ABC):
-    """The steps of one migration."""
+    """One migration, run in one way."""
 
     name: ClassVar[str]
     cpus_class: ClassVar[type[Cpus]] = Cpus
@@ -34,51 +43,19 @@ class Design(abc.ABC):
         self.channel = migration.channel
         self.ram = migration.ram
         self.state = migration.state
-        self.parameters = migration.parameters
+
+    @property
+    def parameters(self) -> Parameters:
+        """The migration's parameters as they are now."""
+        return self.migration.parameters
 
     @abc.abstractmethod
-    def run(self) -> None:
-        """Body of the migration thread."""
+    def make_thread(self) -> threading.Thread | None:
+        """The migration thread, not started; None where there is none."""
 
     @abc.abstractmethod
-    def setup_harvest(self) -> None:
-        """Begin to track: logging on, shared log clear, every page dirty. Both locks are held."""
-
-    @abc.abstractmethod
-    def estimate(self) -> int:
-        """Bytes still to send, exact when near the end. The big lock is held."""
-
-    @abc.abstractmethod
-    def iterate(self) -> None:
-        """Append a portion. The big lock is held."""
-
-    @abc.abstractmethod
-    def flush(self) -> None:
-        """Write what was appended, within the budget. No lock is held."""
-
-    @abc.abstractmethod
-    def stop_vm(self) -> bool:
-        """Stop the guest; False: not this time. The big lock is held, and free while waiting."""
-
-    @abc.abstractmethod
-    def complete(self) -> None:
-        """Append the rest. The big lock is held and the guest is stopped."""
-
-    @abc.abstractmethod
-    def drain(self, *, big_lock_held: bool) -> None:
-        """Write everything that was appended, or fail."""
-
-    @abc.abstractmethod
-    def finish(self, *, big_lock_held: bool) -> None:
-        """Hand the guest over: drain, commit, and the last bytes."""
-
-    @abc.abstractmethod
-    def end(self) -> None:
-        """The thread's last step: give the guest away or take it back, have it cleaned up."""
-
-    @abc.abstractmethod
-    def cleanup(self) -> None:
-        """On the iothread, big lock held: join the thread, close the channel."""
+    def start(self) -> None:
+        """Begin; everything about the migration is published. From any thread, without waiting."""
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -87,3 +64,174 @@ class Design(abc.ABC):
     @abc.abstractmethod
     def cancel_now(self) -> None:
         """The steps of `cancel`, for a callback of the iothread."""
+
+
+class Steps(Design):
+    """What all designs do, and none does in another order."""
+
+    def __init__(self, migration: Migration) -> None:
+        super().__init__(migration)
+        self.switchover = Switchover(self.ram.bitmap.pages)
+
+    def active(self) -> bool:
+        """Whether there is still something to migrate."""
+        return self.state.value is MigrationState.ACTIVE
+
+    # --- the beginning ---------------------------------------------------------------------------
+
+    def setup_locked(self) -> None:
+        """Begin to track dirty pages and append the stream's head. The big lock is held."""
+        if self.state.value is not MigrationState.SETUP:
+            return
+        with self.machine.ram.mutex:
+            self.setup_harvest()
+        self.channel.append(self.migration.savevm.setup())
+
+    def set_up(self) -> None:
+        """The beginning is over."""
+        self.migration.times.set_up = time.monotonic()
+        self.state.move(MigrationState.SETUP, "set up")
+
+    def setup_harvest(self) -> None:
+        """All pages dirty; logging on; and only then the shared log cleared. Both locks are held.
+
+        Cleared before logging is on, it would lose the stores made in between; not cleared at all,
+        the first sync would find every page that was ever allocated.
+        """
+        self.ram.fill()
+        self.machine.log.start()
+        self.ram.setup_harvest()
+
+    # --- producing -------------------------------------------------------------------------------
+
+    def produce_locked(self) -> bool:
+        """Append a portion; or, when the guest is to be stopped, stop it, append all, and return True.
+
+        The big lock is held.
+        """
+        if not self.active():
+            return False
+        if not self.may_stop():
+            self.iterate_locked()
+            return False
+        self.migration.times.stop_begin = time.monotonic()
+        if not self.stop_vm():
+            return False
+        # The wait for the vCPUs released the big lock: a cancel may have come.
+        if not self.active():
+            return False
+        self.complete()
+        return True
+
+    def may_stop(self) -> bool:
+        """At the end of a round: harvest, and whether to stop the guest. The big lock is held.
+
+        A round is the walk over all that a harvest found.
+        """
+        if self.ram.remaining:
+            return False
+        self.harvest()
+        soon = int(self.migration.bandwidth * SOON)
+        return self.switchover.stop_now(self.ram.remaining, self.migration.threshold, soon)
+
+    def harvest(self) -> None:
+        """Take over what the guest has dirtied. The big lock is held."""
+        self.ram.sync()
+
+    def iterate_locked(self) -> None:
+        """Append a portion with the big lock held."""
+        self.iterate()
+
+    def iterate(self) -> None:
+        """Append one bounded portion."""
+        self.channel.append(self.migration.savevm.iterate())
+
+    def stop_vm(self) -> bool:
+        """Stop in place; False: not this time. The big lock is held, and free while waiting."""
+        return self.cpus.vm_stop("migration_stop")
+
+    def complete(self) -> None:
+        """Append the last harvest, the pages left and the devices. The big lock is held, the guest is stopped."""
+        self.tell_complete("complete_begin")
+        sent = self.ram.walked
+        self.channel.append(self.migration.savevm.complete())
+        pages = self.ram.walked - sent
+        channel = self.channel
+        self.migration.at_stop = AtStop(pages, channel.buffered, channel.bytes_xfer)
+        self.tell_complete("complete_end")
+
+    def tell_complete(self, event: str) -> None:
+        """Tell the listener where the last walk begins and ends."""
+        if (listener := self.machine.trace.listener) is not None:
+            listener.event(event, remaining=self.ram.bitmap.count)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def check_error(self) -> bool:
+        """Whether the channel has failed; the migration then has, too."""
+        error = self.channel.error
+        if error is None:
+            return False
+        self.migration.fail(error)
+        return True
+
+    def new_window(self) -> None:
+        """Open the next window, with what the parameters are now."""
+        self.channel.limit = self.migration.window_bytes()
+        self.ram.parameters = self.parameters
+        self.measure()
+
+    def measure(self) -> None:
+        """Bandwidth from what the socket took, and the remainder that may be left at the stop."""
+        bandwidth = self.channel.refill()
+        if bandwidth is not None:
+            self.migration.set_bandwidth(bandwidth)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def end_locked(self) -> None:
+        """Give the guest away or take it back, and leave the rest to the iothread. The big lock is held."""
+        self.machine.log.stop()
+        self.cpus.throttle(0)
+        if self.state.value is MigrationState.COMPLETED:
+            self.cpus.state.follow("migration_done")
+        else:
+            self.cpus.undo_stop()
+        self.clean_up_later()
+
+    def clean_up_later(self) -> None:
+        """Have the rest done by whoever does it, in a moment."""
+        self.machine.mainloop.schedule(self.cleanup)
+
+    def cleanup(self) -> None:
+        """Join the thread with the big lock free, close, and tell those who wait. The big lock is held."""
+        if (thread := self.migration.thread) is not None:
+            self.big_lock.release()
+            try:
+                thread.join()
+            finally:
+                self.big_lock.acquire()
+        self.channel.close()
+        self.migration.finished_up()
+
+    def cancel(self) -> None:
+        """Cancel, without any lock."""
+        self.cancel_now()
+
+    def cancel_now(self) -> None:
+        """Ask for the end and make a blocked write return; whether or not the big lock is held.
+
+        A state that moves between look and swap is looked at again. After the commit the state
+        stays: whether the tail was handed over decides.
+        """
+        while (state := self.state.value) in {MigrationState.SETUP, MigrationState.ACTIVE}:
+            if self.state.move(state, "cancel"):
+                break
+        if self.state.value in {MigrationState.CANCELLING, MigrationState.DEVICE}:
+            self.migration.cancel_requested = True
+            self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
+            self.wake()
+
+    def wake(self) -> None:
+        """Have whoever runs the migration look at its state; from any thread."""
+        self.migration.wake.set()

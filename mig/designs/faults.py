@@ -1,7 +1,8 @@
 """What was wrong with the series of July 2012: one class, and one or few replaced steps, a fault.
 
 Promises: each class is design `thread` with that one fault, usable alone or combined by inheritance
-(`mig.designs.rfc_v1`); steps that are not replaced are the correct ones.
+(`mig.designs.rfc_v1`); steps that are not replaced are the correct ones, but for the moment of the stop: like the
+series, a fault stops the guest as soon as the limit allows (`mig.designs.thread.Merged`).
 Assumes: nothing; a fault does its harm in every machine, if size, set-up or schedule allow.
 Does not: claim that the series as posted looked like this. Each class says what is established, by
 the discussion or by commits, and what is our best candidate for a reported symptom.
@@ -13,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from mig.cpus import Cpus
-from mig.designs.thread import Thread
+from mig.designs.thread import Merged, Thread
 from mig.ram_save import RamSave
 from mig.runstate import RunState
 
@@ -25,7 +26,7 @@ STOP_POLL: Final = 0.01
 """Seconds between two looks at the stop flag."""
 
 
-class SkipSetupHarvest(Thread):
+class SkipSetupHarvest(Merged):
     """Fault (a): the shared log is not cleared in setup.
 
     Every page carries a mark since it was allocated, so the first sync finds all of them dirty and
@@ -42,7 +43,7 @@ class SkipSetupHarvest(Thread):
         self.machine.log.start()
 
 
-class DrainWithoutRefill(Thread):
+class DrainWithoutRefill(Merged):
     """Fault (b), H1: the drain's byte budget is never refilled.
 
     The budget (2^31 - 1 bytes, here `drain_limit`) counts what was written in the window; the loop
@@ -62,7 +63,7 @@ class DrainWithoutRefill(Thread):
             channel.flush(big_lock_held=big_lock_held)
 
 
-class CloseUnderBigLock(Thread):
+class CloseUnderBigLock(Merged):
     """Fault (b), H8: the last round is written with the big lock held.
 
     A blackout as long as the transfer; a hang when the peer waits for something that needs the big
@@ -98,7 +99,7 @@ class LeakingRamSave(RamSave):
         return pieces
 
 
-class RamlistMutexLeak(Thread):
+class RamlistMutexLeak(Merged):
     """Fault (b), H6: the ramlist mutex is left locked on an error return.
 
     1. A write fails, or a cancel aborts the channel; 2. the walk returns with the mutex held; 3. the
@@ -125,7 +126,7 @@ class RamlistMutexLeak(Thread):
             self.channel.flush()
 
 
-class EstimateByAppend(Thread):
+class EstimateByAppend(Merged):
     """The bandwidth is taken from the speed of copying into the buffer.
 
     Far above what the wire carries, so too much is left at the stop: what makes the budget of
@@ -155,7 +156,7 @@ class EstimateByAppend(Thread):
         self.copied, self.copy_seconds = 0, 0.0
 
 
-class StopByBottomHalf(Thread):
+class StopByBottomHalf(Merged):
     """Fault (c), H2: the guest is stopped by a bottom half, and a flag says so too early.
 
     1. The migration thread schedules the bottom half and polls the flag; 2. the bottom half sets the
@@ -218,7 +219,7 @@ class NotifyOneCpus(Cpus):
         self.pause_cond.notify()
 
 
-class NotifyOneStopper(Thread):
+class NotifyOneStopper(Merged):
     """Fault (c), H5: a vCPU's acknowledgement wakes one of two waiters.
 
     1. The user's stop (iothread) and the migration's wait; 2. the last vCPU wakes one; 3. the other
@@ -259,7 +260,7 @@ class StateAfterPauseCpus(Cpus):
             cpu.halt_cond.notify_all()
 
 
-class StateAfterPause(Thread):
+class StateAfterPause(Merged):
     """Fault (c), H5: the run state is set after the wait, and a resume does not look at it.
 
     1. The migration thread waits, the last vCPU wakes it; 2. before it holds the big lock again the

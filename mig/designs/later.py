@@ -1,6 +1,7 @@
 """Faults of what was merged after July 2012, found and repaired later: one class, one replaced step, a fault.
 
-Promises: each class is design `thread` with that one fault, usable alone or added to others by `mig.designs.combine`.
+Promises: each class is design `thread` with that one fault and the moment of the stop as merged
+(`mig.designs.thread.Merged`), usable alone or added to others by `mig.designs.combine`.
 Does not: belong to `mig.designs.rfc_v1`; nothing is known of these steps in the series as posted.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from mig.designs.thread import Thread
+from mig.designs.thread import Merged, Thread
 from mig.ram_save import RamSave
 from mig.runstate import MigrationState
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class CancelWithoutSwap(Thread):
+class CancelWithoutSwap(Merged):
     """A cancel looks at the state and then writes it, whatever it has become meanwhile.
 
     1. The monitor's cancel sees an active migration; 2. the migration thread commits and hands everything over, so
@@ -52,7 +53,7 @@ class UnlockedRamSave(RamSave):
         return self._walk(self.parameters.portion_pages, None, None)
 
 
-class WalkWithoutMutex(Thread):
+class WalkWithoutMutex(Merged):
     """The walk neither takes the ramlist mutex nor looks at the version of the block list.
 
     1. The walk takes the next dirty pages of a block; 2. the block is unplugged; 3. the walk reads memory that is not

@@ -1,4 +1,4 @@
-"""Design `thread`: as merged in December 2012, with its later corrections.
+"""Design `thread`: as merged in December 2012, with its later corrections and a better moment to stop.
 
 Promises, for every interleaving: while the guest runs, the socket is written with no lock held; the
 guest is stopped in place, and no page is walked for the last time before every vCPU has
@@ -8,7 +8,8 @@ Assumes: the destination starts the guest only after the whole stream, its last 
 Does not: notice a destination that died after it got the whole stream (there is no return path).
 
 RAM is walked under the big lock and the ramlist mutex in bounded portions, appended to the
-channel's buffer, and written outside.
+channel's buffer, and written outside. The guest is stopped where waiting no longer pays
+(`mig.convergence`); `Merged` stops it as early as the limit allows, as QEMU does.
 
 Source: QEMU c09f4cb2b3, e76274824d, c518dd841d (thread, locking, append and write), 79536f4f16 and
 c6bf8e0e0c (harvest in setup), aa723c2314 (stop in place), e4ed1541ac (completion decided in one
@@ -18,25 +19,33 @@ loop), bb1fadc444 (clean-up in a bottom half that joins), f4410a5d99 (compare-an
 
 from __future__ import annotations
 
-import errno
+import threading
 import time
 
-from mig.designs.base import Design
-from mig.migration import AtStop
+from mig.designs.base import Steps
 from mig.parameters import WINDOW
 from mig.ram_save import RamChanged
 from mig.runstate import MigrationState, StateError
 
 
-class Thread(Design):
+class Thread(Steps):
     """RAM walked under the big lock, written outside it."""
 
     name = "thread"
 
     # --- the thread ------------------------------------------------------------------------------
 
+    def make_thread(self) -> threading.Thread:
+        """The migration thread."""
+        return threading.Thread(target=self.run, name="migration", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        if (thread := self.migration.thread) is not None:
+            thread.start()
+
     def run(self) -> None:
-        """Set up, then produce and write until the state is no longer active."""
+        """Body of the migration thread: set up, then produce and write until the state is no longer active."""
         try:
             self.setup()
             while self.active():
@@ -50,30 +59,11 @@ class Thread(Design):
             raise
         self.end()
 
-    def active(self) -> bool:
-        """Whether there is still something to migrate."""
-        return self.state.value is MigrationState.ACTIVE
-
     def setup(self) -> None:
         """Begin to track dirty pages and append the stream's head."""
         with self.big_lock:
-            if self.state.value is not MigrationState.SETUP:
-                return
-            with self.machine.ram.mutex:
-                self.setup_harvest()
-            self.channel.append(self.migration.savevm.setup())
-        self.migration.times.set_up = time.monotonic()
-        self.state.move(MigrationState.SETUP, "set up")
-
-    def setup_harvest(self) -> None:
-        """All pages dirty; logging on; and only then the shared log cleared.
-
-        Cleared before logging is on, it would lose the stores made in between; not cleared at all,
-        the first sync would find every page that was ever allocated.
-        """
-        self.ram.fill()
-        self.machine.log.start()
-        self.ram.setup_harvest()
+            self.setup_locked()
+        self.set_up()
 
     def tick(self) -> None:
         """Produce if the budget allows, write, look at the window."""
@@ -90,67 +80,12 @@ class Thread(Design):
         if completed:
             self.finish(big_lock_held=False)
 
-    def produce_locked(self) -> bool:
-        """Append a portion; or, near the end, stop the guest, append all, and return True."""
-        if not self.active():
-            return False
-        if self.estimate() > self.migration.threshold:
-            self.iterate()
-            return False
-        self.migration.times.stop_begin = time.monotonic()
-        if not self.stop_vm():
-            return False
-        # The wait for the vCPUs released the big lock: a cancel may have come.
-        if not self.active():
-            return False
-        self.complete()
-        return True
-
-    # --- producing -------------------------------------------------------------------------------
-
-    def estimate(self) -> int:
-        """Bytes to send; harvested anew when it looks as if the guest could be stopped."""
-        if self.ram.remaining <= self.migration.threshold:
-            self.ram.sync()
-        return self.ram.remaining
-
-    def iterate(self) -> None:
-        """Append one bounded portion."""
-        self.channel.append(self.migration.savevm.iterate())
-
-    def stop_vm(self) -> bool:
-        """Stop in place: waits for every vCPU, the big lock free meanwhile."""
-        return self.cpus.vm_stop("migration_stop")
-
-    def complete(self) -> None:
-        """Append the last harvest, the pages left and the devices."""
-        self.tell_complete("complete_begin")
-        sent = self.ram.normal + self.ram.duplicate
-        self.channel.append(self.migration.savevm.complete())
-        pages = self.ram.normal + self.ram.duplicate - sent
-        channel = self.channel
-        self.migration.at_stop = AtStop(pages, channel.buffered, channel.bytes_xfer)
-        self.tell_complete("complete_end")
-
-    def tell_complete(self, event: str) -> None:
-        """Tell the listener where the last walk begins and ends."""
-        if (listener := self.machine.trace.listener) is not None:
-            listener.event(event, remaining=self.ram.bitmap.count)
-
     # --- writing ---------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Write within the budget; an error fails the migration at once."""
+        """Write within the budget, no lock held; an error fails the migration at once."""
         self.channel.flush()
         self.check_error()
-
-    def check_error(self) -> bool:
-        """Whether the channel has failed; the migration then has, too."""
-        error = self.channel.error
-        if error is None:
-            return False
-        self.migration.fail(error)
-        return True
 
     def window(self) -> None:
         """After 100 ms measure and open the next window; wait for it when the budget is spent."""
@@ -159,13 +94,7 @@ class Thread(Design):
             self.migration.wake.wait(WINDOW - age)
             age = self.channel.window_age()
         if age >= WINDOW:
-            self.measure()
-
-    def measure(self) -> None:
-        """Bandwidth from what the socket took, and the remainder that may be left at the stop."""
-        bandwidth = self.channel.refill()
-        if bandwidth is not None:
-            self.migration.set_bandwidth(bandwidth)
+            self.new_window()
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -199,40 +128,22 @@ class Thread(Design):
         self.migration.times.stop_end = time.monotonic()
 
     def end(self) -> None:
-        """Give the guest away or take it back, and leave the rest to the iothread."""
+        """The thread's last step: give the guest away or take it back."""
         with self.big_lock:
-            self.machine.log.stop()
-            if self.state.value is MigrationState.COMPLETED:
-                self.cpus.state.follow("migration_done")
-            else:
-                self.cpus.undo_stop()
-            self.machine.mainloop.schedule(self.cleanup)
+            self.end_locked()
 
-    def cleanup(self) -> None:
-        """Join the thread with the big lock free, close, and tell those who wait."""
-        self.big_lock.release()
-        try:
-            self.migration.thread.join()
-        finally:
-            self.big_lock.acquire()
-        self.channel.close()
-        self.migration.finished_up()
 
-    def cancel(self) -> None:
-        """Cancel, without any lock."""
-        self.cancel_now()
+class Merged(Thread):
+    """The guest is stopped as soon as what is left can be sent within the limit, as in December 2012 and today."""
 
-    def cancel_now(self) -> None:
-        """Ask for the end and make a blocked write return; whether or not the big lock is held.
+    name = "merged"
 
-        A state that moves between look and swap is looked at again. After the commit the state
-        stays: whether the tail was handed over decides.
-        """
-        migration = self.migration
-        while (state := self.state.value) in {MigrationState.SETUP, MigrationState.ACTIVE}:
-            if self.state.move(state, "cancel"):
-                break
-        if self.state.value in {MigrationState.CANCELLING, MigrationState.DEVICE}:
-            migration.cancel_requested = True
-            self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
-            migration.wake.set()
+    def may_stop(self) -> bool:
+        """Whether what is left can be sent in time; harvested anew when it looks so. The big lock is held."""
+        return self.estimate() <= self.migration.threshold
+
+    def estimate(self) -> int:
+        """Bytes to send; exact when near the end."""
+        if self.ram.remaining <= self.migration.threshold:
+            self.harvest()
+        return self.ram.remaining

@@ -136,7 +136,8 @@ def cancel_against_complete(design: str = "thread") -> None:
             moving.fail(error)
         step.end()
 
-    moving.thread = threading.Thread(target=hand_over, name="migration")
+    migrates = threading.Thread(target=hand_over, name="migration")
+    moving.thread = migrates
     machine.start()
     with machine.big_lock:
         step.stop_vm()
@@ -145,7 +146,7 @@ def cancel_against_complete(design: str = "thread") -> None:
 
     peer = threading.Thread(target=read, name="peer")
     monitor = threading.Thread(target=moving.cancel, name="monitor")
-    for thread in (peer, moving.thread, monitor):
+    for thread in (peer, migrates, monitor):
         thread.start()
     moving.join()
     monitor.join()

@@ -238,3 +238,50 @@ def test_faulty_in_peace(faulty: type[Cpus]) -> None:
     with made.big_lock:
         made.end()
     made.join()
+
+
+def test_slices(cpus: Cpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vCPU slowed by 80 percent runs for 10 ms, sleeps for 40, and asks to leave when its slice is over."""
+    now = 100.0
+    monkeypatch.setattr("mig.cpus.time.monotonic", lambda: now)
+    cpu = cpus.all[0]
+    with cpus.big_lock:
+        assert 0.0 == cpus.rest(cpu)
+        cpus.throttle(80)
+        assert cpu.leave()
+        cpu.kicked = False
+        assert 0.0 == cpus.rest(cpu)
+        found = []
+        for now in (100.009, 100.010, 100.030, 100.051):  # noqa: B007 - the clock reads it
+            found.append((cpu.leave(), round(cpus.rest(cpu), 6)))
+        assert [(False, 0.0), (True, 0.04), (True, 0.02), (True, 0.0)] == found
+        assert not cpu.leave()
+        cpus.throttle(0)
+        cpu.kicked = False
+        assert 0.0 == cpus.rest(cpu)
+        now += 1000
+        assert not cpu.leave()
+
+
+def test_stop_of_the_slowed(cpus: Cpus, programs: list[Endless]) -> None:
+    """Asleep between its slices a vCPU still stops, and freed it runs on."""
+    with cpus.big_lock:
+        cpus.throttle(99)
+    for program in programs:
+        assert program.moved.wait(WAIT)
+    with cpus.big_lock:
+        assert cpus.vm_stop("stop")
+        assert cpus.all_stopped()
+        cpus.vm_start("start")
+        cpus.throttle(0)
+        for program in programs:
+            program.moved.clear()
+    for program in programs:
+        assert program.moved.wait(WAIT)
+
+
+@pytest.mark.parametrize("percent", [-1, 100])
+def test_throttle_limits(cpus: Cpus, percent: int) -> None:
+    """Some of the time is left to the guest."""
+    with cpus.big_lock, pytest.raises(ValueError, match="give 0 to 99"):
+        cpus.throttle(percent)

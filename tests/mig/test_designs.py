@@ -87,6 +87,7 @@ def test_drain() -> None:
         machine = make(vcpus=0, design=design)
         migration = Migration(machine, near, design, Parameters(drain_limit=5))
         migration.channel.append([b"12345678"])
+        assert isinstance(migration.design, Thread)
         drain = threading.Thread(
             target=migration.design.drain, kwargs={"big_lock_held": False}, daemon=True
         )
@@ -156,6 +157,7 @@ def test_stop(design: type[Thread]) -> None:
     migration = Migration(machine, near, design, Parameters())
     migration.state.follow("start")
     migration.state.follow("set up")
+    assert isinstance(migration.design, Thread)
     with machine.big_lock:
         assert migration.design.stop_vm()
     done = threading.Event()
