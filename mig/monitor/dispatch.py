@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 REFUSALS: Final = (MachineError, StateError, ParameterError, TransportError)
 """What the engine raises for a command that cannot be carried out now."""
+NOTHING: Final = Struct()
+"""No arguments."""
 _SHOWN: Final = 60
 
 
@@ -34,7 +36,7 @@ class Entry:
     """One command."""
 
     run: Run
-    arguments: Struct = Struct()
+    arguments: Struct = NOTHING
 
 
 class Dispatcher:

@@ -61,9 +61,7 @@ class Splitter:
             if mark == b'"':
                 self._in_string = not self._in_string
             elif mark in b"{[":
-                self._depth += 1
-                if self._depth > NESTING_MAX:
-                    raise self._given_up(f"JSON nesting depth limit of {NESTING_MAX} exceeded", at)
+                self._open(at)
             elif mark in b"}]":
                 self._depth -= 1
                 if self._depth == 0:
@@ -71,8 +69,15 @@ class Splitter:
             elif mark != b"\\":
                 raise self._given_up(f"JSON parse error, stray {_shown(mark)}", at)
         if len(self._buffer) > MESSAGE_MAX:
-            raise self._given_up(f"JSON message of more than {MESSAGE_MAX} bytes", len(self._buffer))
+            raise self._given_up(
+                f"JSON message of more than {MESSAGE_MAX} bytes", len(self._buffer)
+            )
         return None
+
+    def _open(self, at: int) -> None:
+        self._depth += 1
+        if self._depth > NESTING_MAX:
+            raise self._given_up(f"JSON nesting depth limit of {NESTING_MAX} exceeded", at)
 
     def _next_mark(self) -> tuple[int, bytes] | None:
         """The next byte that means something, and where it is; None at the end of what came."""

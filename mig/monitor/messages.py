@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, NoReturn, TypeAlia
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 ErrorClass: TypeAlias = Literal[
     "GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"
 ]
@@ -63,7 +63,7 @@ def parse(text: bytes) -> dict[str, Json]:
             ),
         )
         json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise QmpError(f"JSON parse error, not Unicode ({error.reason}); send UTF-8") from None
     except ValueError as error:
         raise QmpError(f"JSON parse error, {error}; send one JSON object") from None

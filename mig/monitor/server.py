@@ -20,10 +20,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from mig import transport
 from mig.monitor import messages
 from mig.monitor.connection import Connection
 from mig.monitor.session import Session
+from mig.transport import TransportError, parse
+from mig.transport.sockets import SocketListener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,16 +34,25 @@ if TYPE_CHECKING:
 
 REST: Final = 0.1
 """Seconds without accepting after a connection could not be accepted: no descriptor may be left."""
+BACKLOG: Final = 16
+"""Clients that may wait for the one that is served to leave."""
 _WAKE_BYTES: Final = 4096
 
 
 class _Address:
     """A listener and the client that has it."""
 
-    def __init__(self, listener: transport.Listener) -> None:
+    def __init__(self, listener: SocketListener) -> None:
         self.listener = listener
         self.client: Connection | None = None
         self.rest_until = 0.0
+
+
+def _listener(uri: str) -> SocketListener:
+    address = parse(uri)
+    if address.scheme not in {"tcp", "unix"}:
+        raise TransportError(uri, "a monitor needs a socket", "use tcp:HOST:PORT or unix:PATH")
+    return SocketListener(address, BACKLOG)
 
 
 class Server:
@@ -59,8 +69,8 @@ class Server:
         self._addresses: list[_Address] = []
         try:
             for uri in uris:
-                self._addresses.append(_Address(transport.listen(uri)))
-        except transport.TransportError:
+                self._addresses.append(_Address(_listener(uri)))
+        except TransportError:
             self._close_all()
             raise
         self.uris = [address.listener.uri for address in self._addresses]
@@ -175,7 +185,7 @@ class Server:
     def _accept(self, address: _Address) -> None:
         try:
             sock = address.listener.accept(0.0)
-        except transport.TransportError:
+        except TransportError:
             address.rest_until = time.monotonic() + REST
             return
         sock.setblocking(False)

@@ -78,8 +78,7 @@ def _number(value: Json, shift: int = 0) -> int | float:
     return value if isinstance(value, float) else 0
 
 
-def _figures(value: Json, lines: tuple[tuple[str, str, int], ...]) -> list[str]:
-    members = _members(value)
+def _figures(members: Mapping[str, Json], lines: tuple[tuple[str, str, int], ...]) -> list[str]:
     return [text.format(_number(members.get(name), shift)) for text, name, shift in lines]
 
 
@@ -116,7 +115,7 @@ def info_migrate(info: Mapping[str, Json]) -> str:
         lines += _figures(ram, _RAM)
         lines += _figures(ram, tuple(line for line in _RAM_UNLESS_ZERO if ram.get(line[1])))
     if "xbzrle-cache" in info:
-        lines += _figures(info["xbzrle-cache"], _XBZRLE)
+        lines += _figures(_members(info["xbzrle-cache"]), _XBZRLE)
     if "cpu-throttle-percentage" in info:
         lines.append(f"cpu throttle percentage: {info['cpu-throttle-percentage']}")
     lines += _addresses(info.get("socket-address"))

@@ -64,6 +64,11 @@ class Listener:
             case _:
                 return CommandStream(self.address, "read")
 
+    def interrupt(self) -> None:
+        """Have a thread that waits in `accept` for a connection return with an error; from any thread."""
+        if self._sockets is not None:
+            self._sockets.interrupt()
+
     def close(self) -> None:
         """Stop listening and remove the socket file. May be called again."""
         if self._sockets is not None:

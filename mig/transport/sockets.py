@@ -45,9 +45,9 @@ def connect(address: Address, timeout: float) -> socket.socket:
 
 
 class SocketListener:
-    """A listening socket; `uri` has the port that was chosen."""
+    """A listening socket; `uri` has the port that was chosen, `backlog` may wait to be accepted."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, backlog: int = 1) -> None:
         self.address = address
         self.uri = address.uri
         self._bound = False
@@ -57,7 +57,7 @@ class SocketListener:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(address.target)
             self._bound = True
-            self._socket.listen(1)
+            self._socket.listen(backlog)
         except OSError as error:
             self.close()
             remedy = "choose another port or path, or end the program that uses it"
@@ -76,6 +76,15 @@ class SocketListener:
         sock.settimeout(None)
         _no_delay(sock, self.address)
         return sock
+
+    def fileno(self) -> int:
+        """The listening socket's descriptor, to wait for."""
+        return self._socket.fileno()
+
+    def interrupt(self) -> None:
+        """Have a thread that waits in `accept`, or comes to it, find that no source came; from any thread."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop listening and remove the socket file. May be called again."""

@@ -111,7 +111,12 @@ def test_framing_errors(data: bytes, errors: list[str]) -> None:
     assert ["{}"] == said(splitter)
 
 
-@given(st.lists(st.binary(max_size=200) | st.sampled_from([b"{", b'"', b"[" * 70, HELLO, ECHO, b"\xff", b"\n"])))
+@given(
+    st.lists(
+        st.binary(max_size=200)
+        | st.sampled_from([b"{", b'"', b"[" * 70, HELLO, ECHO, b"\xff", b"\n"])
+    )
+)
 def test_any_bytes(pieces: list[bytes]) -> None:
     """No bytes make a session raise or keep more than a message; after a line's end it is in step."""
     made = session()
@@ -142,7 +147,8 @@ def test_conversation() -> None:
 
     assert {"version", "capabilities"} == set(greeting["QMP"])
     assert made.greeting.endswith(b"\r\n")
-    before, hello, echo, again = answers(made, ECHO + HELLO + b'{"execute": "echo", "id": [1, {"x": 2}], "arguments": {"a": 1}}' + HELLO)  # fmt: skip
+    with_id = b'{"execute": "echo", "id": [1, {"x": 2}], "arguments": {"a": 1}}'
+    before, hello, echo, again = answers(made, ECHO + HELLO + with_id + HELLO)
     assert "CommandNotFound" == before["error"]["class"]  # type: ignore[call-overload, index]  # known to be an object
     assert {"return": {}} == hello
     assert {"return": {"name": "echo", "a": 1}, "id": [1, {"x": 2}]} == echo
@@ -154,7 +160,7 @@ def test_conversation() -> None:
     [
         (b"[1]", "QMP input must be a JSON object, not an array; begin with {"),
         (b'{"execute": "a", "execute": "b"}', "JSON parse error, duplicate key; send one JSON object"),
-        (b'{"execute": nonsense}', "JSON parse error, Expecting value: line 1 column 13 (char 12); send one JSON object"),
+        (b'{"a": x}', "JSON parse error, Expecting value: line 1 column 7 (char 6); send one JSON object"),
         (b'{"id": NaN}', "JSON parse error, stray 'NaN'; send one JSON object"),
         (b'{"id": 1e400}', "JSON parse error, number 1e400 is out of range; send one JSON object"),
         (b'{"id": "\\ud800"}', "JSON parse error, not Unicode (surrogates not allowed); send UTF-8"),
@@ -231,8 +237,8 @@ TYPES = Struct(
         ({"uri": "", "list": {}}, "Invalid parameter type for 'list', expected: array"),
         ({"uri": "", "list": [1]}, "Invalid parameter type for 'list[0]', expected: object"),
         ({"uri": "", "list": [{"word": "a"}]}, "Parameter 'list[0].state' is missing"),
-        ({"uri": "", "list": [{"word": 1, "state": True}]}, "Invalid parameter type for 'list[0].word', expected: string"),
-        ({"uri": "", "list": [{"word": "c", "state": True}]}, "Parameter 'list[0].word' does not accept value 'c'; use a, b"),
+        ({"uri": "", "list": [{"word": 1}]}, "Invalid parameter type for 'list[0].word', expected: string"),
+        ({"uri": "", "list": [{"word": "c"}]}, "Parameter 'list[0].word' does not accept value 'c'; use a, b"),
         ({"uri": "", "x": 1}, "Parameter 'x' is unexpected; possible: uri, detach, speed, list"),
     ],
 )  # fmt: skip

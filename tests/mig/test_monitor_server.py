@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mig import transport
 from mig.monitor import connection
 from mig.monitor.server import Server
+from mig.transport import TransportError, listen, parse
+from mig.transport.sockets import connect
 from tests.mig.machines import WAIT
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Client:
     """A client that reads lines."""
 
     def __init__(self, uri: str) -> None:
-        self.socket = transport.connect(uri)
+        self.socket = connect(parse(uri), WAIT)
         self.socket.settimeout(WAIT)
         self.file: BinaryIO = self.socket.makefile("rb")
 
@@ -151,7 +152,7 @@ def test_client_that_does_not_read(unix: str, monkeypatch: pytest.MonkeyPatch) -
         deaf.hello()
         other.hello()
         deaf.socket.setblocking(False)
-        with pytest.raises(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
             while True:
                 deaf.socket.send(ECHO * 500)
         other.send(ECHO)
@@ -213,8 +214,8 @@ def test_address_in_use(unix: str) -> None:
     """An address that is in use is refused, and nothing is left of the others."""
     with (
         serving(unix) as _,
-        pytest.raises(transport.TransportError, match="cannot listen"),
+        pytest.raises(TransportError, match="cannot listen"),
     ):
         Server(Slow(), [f"{unix}2", unix], "test")
 
-    transport.listen(f"{unix}2").close()
+    listen(f"{unix}2").close()
