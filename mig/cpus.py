@@ -103,6 +103,8 @@ class Cpus:
         self.started = False
         self.throttle_percent = 0
         """Share of the time that the vCPUs sleep."""
+        self.heard: Callable[[str], None] | None = None
+        """Told STOP when the running guest was stopped, RESUME when it goes on; with the big lock held."""
         self.all = [Vcpu(number, program, self) for number, program in enumerate(programs)]
 
     def start_threads(self) -> None:
@@ -241,8 +243,9 @@ class Cpus:
         The user's stop of a guest that does not run, or that the migration has stopped, changes no
         state, but it too returns only when all vCPUs are stopped. False: a resume overtook it.
         """
+        running = self.state.value is RunState.RUNNING
         if event == "migration_stop":
-            self.resume_wanted = self.state.value is RunState.RUNNING
+            self.resume_wanted = running
             self.state.follow(event)
         else:
             self.resume_wanted = False
@@ -251,12 +254,16 @@ class Cpus:
         stopped = self.pause_all()
         if stopped and (listener := self.trace.listener) is not None:
             listener.event("vm_stopped", role=self.trace.role)
+        if running and stopped and self.heard is not None:
+            self.heard("STOP")
         return stopped
 
     def vm_start(self, event: str) -> None:
         """Let the guest run after `event`; raises `StateError` while a migration owns the stop."""
-        self.state.follow(event)
+        running = self.state.follow(event) is RunState.RUNNING
         self.resume_all()
+        if running and self.heard is not None:
+            self.heard("RESUME")
 
     def undo_stop(self) -> None:
         """The migration that stopped the guest failed: run on, unless the user stopped it too."""

@@ -2,7 +2,7 @@
 
 Promises: `close` ends every thread the machine started and gives up its descriptors; a machine can
 be closed in every state and any number of times. User commands (`start`, `stop`, `cancel`) may come
-from any thread that is no vCPU.
+from any thread that is no vCPU; parameters and capabilities are replaced as a whole, by any thread.
 Assumes: who builds the machine attaches a listener before `start_threads`.
 Does not: connect sockets.
 """
@@ -13,8 +13,10 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Final, Literal
 
+from mig.capabilities import Capabilities
 from mig.designs.thread import Thread
 from mig.dirtylog import ByteLog
+from mig.events import EventHub
 from mig.mainloop import MainLoop
 from mig.migration import Migration
 from mig.parameters import Parameters
@@ -70,8 +72,14 @@ class Machine:
         self.role = role
         self.design = design
         self.parameters = parameters or Parameters()
+        """Those in force; a migration under way looks at them, too. Changed by `set_parameters`."""
+        self.capabilities = Capabilities()
+        """Those of the next migration. Changed by `set_capabilities`."""
+        self.events = EventHub()
         self.trace = trace or Tracepoints(role)
         self.big_lock = threading.Lock()
+        self.settings_lock = threading.Lock()
+        """Guards the replacement of parameters, capabilities and migration; held for a moment, a leaf."""
         self.ram = RamList(self.trace)
         self.log: DirtyLog = (log or ByteLog)(self.trace, born_dirty=born_dirty)
         for block_name, length in blocks:
@@ -82,7 +90,9 @@ class Machine:
         programs = [make(self, number) for number, make in enumerate(vcpus)]
         state = RunState.PRELAUNCH if role == "source" else RunState.INMIGRATE
         self.cpus: Cpus = design.cpus_class(self.big_lock, self.trace, programs, state)
+        self.cpus.heard = self.events.tell
         self._autostart = True
+        self._starting = False
         self._closed = False
         self._register(programs)
 
@@ -152,20 +162,73 @@ class Machine:
         """Whether the run state says that the guest runs here."""
         return self.cpus.state.value is RunState.RUNNING
 
+    @property
+    def migrating(self) -> bool:
+        """Whether a migration is under way, or about to be."""
+        migration = self.migration
+        return self._starting or (migration is not None and not migration.finished)
+
+    def set_parameters(self, **changes: int) -> Parameters:
+        """Replace some migration parameters, also of a migration under way; the new ones.
+
+        From any thread. Raises `ParameterError`, and then nothing has changed.
+        """
+        with self.settings_lock:
+            self.parameters = self.parameters.changed(**changes)
+            return self.parameters
+
+    def set_capabilities(self, **changes: bool) -> Capabilities:
+        """Replace some capabilities of the next migration; the new ones.
+
+        From any thread. Raises `CapabilityError`, and `MachineError` while a migration is under way;
+        then nothing has changed.
+        """
+        with self.settings_lock:
+            if self.migrating:
+                raise MachineError(
+                    "capabilities cannot change while a migration is under way;"
+                    " cancel it or wait for its end"
+                )
+            self.capabilities = self.capabilities.changed(**changes)
+            return self.capabilities
+
     def migrate(self, sock: Stream) -> Migration:
         """Move the guest through a connected socket, which the migration owns from now on.
 
         Raises `MachineError` while another migration runs or when the guest is not here.
         """
-        if self.migration is not None and not self.migration.finished:
+        with self.settings_lock:
+            self._check_migratable()
+            self._starting = True
+        try:
+            self.mainloop  # noqa: B018 - the iothread has to run before the thread that relies on it
+            self.migration = Migration(self, sock, self.design)
+            self.migration.start()
+        finally:
+            self._starting = False
+        return self.migration
+
+    def _check_migratable(self) -> None:
+        if self.migrating:
             raise MachineError("a migration is under way; cancel it or wait for its end")
         if self.cpus.state.value in {RunState.INMIGRATE, RunState.POSTMIGRATE, RunState.SHUTDOWN}:
             state = self.cpus.state.value.value
             raise MachineError(f"the run state is {state!r}: the guest is not here to be migrated")
-        self.mainloop  # noqa: B018 - the iothread has to run before the thread that relies on it
-        self.migration = Migration(self, sock, self.design, self.parameters)
-        self.migration.start()
-        return self.migration
+
+    def continue_migration(self, state: str) -> None:
+        """Let the migration that is held in `state` ("pre-switchover") go on; from any thread.
+
+        Raises `MachineError` when there is none, or it is in another state.
+        """
+        migration = self.migration
+        if migration is None:
+            raise MachineError("no migration was started; nothing is held")
+        if not migration.continue_from(state):
+            now = migration.state.value.shown
+            raise MachineError(
+                f"the migration is in state {now!r}, not held in {state!r};"
+                " ask for its state, and continue from 'pre-switchover'"
+            )
 
     def plug(self, name: str, length: int) -> RamBlock:
         """Give the guest another RAM block; not with the big lock. Raises `RamError`.

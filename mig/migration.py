@@ -2,7 +2,7 @@
 
 Promises: `start` publishes everything before the thread begins; `join` returns after the clean-up,
 when the source runs the guest again or has given it away; figures may be asked for at any time by
-any thread.
+any thread. Every move of the state is a compare-and-swap.
 Assumes: a connected blocking socket, which the migration owns from its creation on.
 Does not: know in which order things are done: that is the design.
 """
@@ -14,15 +14,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from mig import info
 from mig.channel import Channel
-from mig.parameters import WINDOWS
-from mig.runstate import MIGRATION_TRANSITIONS, MigrationState, StateCell
+from mig.runstate import LIVE, MIGRATION_TRANSITIONS, MigrationState, StateCell
 from mig.savevm import SaveVm
 
 if TYPE_CHECKING:
+    from mig.capabilities import Capabilities
     from mig.cpus import Cpus
     from mig.designs.base import Design
     from mig.dirtylog import DirtyLog
+    from mig.events import EventHub
     from mig.mainloop import MainLoop
     from mig.parameters import Parameters
     from mig.ram import RamList
@@ -62,6 +64,18 @@ class Source(Protocol):
     def trace(self) -> Tracepoints:
         """Its trace points."""
 
+    @property
+    def parameters(self) -> Parameters:
+        """Its migration parameters as they are now."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Its migration capabilities as they are now."""
+
+    @property
+    def events(self) -> EventHub:
+        """What its user is told."""
+
 
 @dataclasses.dataclass(slots=True)
 class Times:
@@ -82,73 +96,58 @@ class AtStop(NamedTuple):
     written: int
 
 
-class Info(NamedTuple):
-    """The figures of `info migrate`. Sizes are bytes, times milliseconds."""
-
-    status: str
-    transferred: int
-    remaining: int
-    total: int
-    total_time: float
-    downtime: float
-    """From the request to stop the guest to the last byte handed over; 0 unless completed."""
-    expected_downtime: float
-    setup_time: float
-    dirty_sync_count: int
-    """Harvests, that of the setup included."""
-    duplicate: int
-    """Pages sent as zeros."""
-    normal: int
-    """Pages sent with content."""
-    normal_bytes: int
-    throughput: float
-    """Megabits per second over the whole time."""
-    sync_dirty: tuple[int, ...]
-    """Pages found newly dirty in each sync after the setup."""
-    error: str | None
-
-
 class Migration:
     """One attempt to move a machine's guest through a socket."""
 
-    def __init__(
-        self, machine: Source, sock: Stream, design: type[Design], parameters: Parameters
-    ) -> None:
+    def __init__(self, machine: Source, sock: Stream, design: type[Design]) -> None:
         self.machine = machine
-        self.parameters = parameters
+        self.capabilities = machine.capabilities
+        """Those it was started with."""
         self.state = StateCell(
-            "migration", MIGRATION_TRANSITIONS, MigrationState.NONE, machine.trace
+            "migration", MIGRATION_TRANSITIONS, MigrationState.NONE, machine.trace, self
         )
-        self.channel = Channel(sock, machine.trace, self.window_bytes())
-        self.ram = design.ram_save_class(machine.ram, machine.log, self.channel, parameters)
+        parameters = machine.parameters
+        self.channel = Channel(sock, machine.trace, parameters.window_bytes)
+        self.ram = design.ram_save_class(
+            machine.ram, machine.log, self.channel, parameters, xbzrle=self.capabilities.xbzrle
+        )
         self.savevm = SaveVm(machine.registry, self.ram)
         self.times = Times(time.monotonic())
+        self.rates = info.Rates(self.times.start)
         self.bandwidth = 0.0
         """Bytes per second in the last window."""
         self.threshold = 0
         """Bytes that may be left when the guest is stopped: bandwidth x downtime limit."""
         self.at_stop: AtStop | None = None
         """Set when the last round is appended, the guest stopped; None before."""
+        self.precopy_bytes: int | None = None
+        """Bytes appended when the guest was stopped; None before."""
         self.expected_downtime = 0.0
         """Seconds."""
         self.error: Exception | None = None
         """Why it failed; None unless it did."""
+        self.outcome_unknown = False
+        """It failed when the destination may already have had everything; the guest stays stopped."""
         self.cancel_requested = False
         self.wake = threading.Event()
         """Ends a wait for the next window."""
+        self.released = threading.Event()
+        """Ends the hold before the switch-over; set also when the migration has to end."""
+        self._passes = 0
         self._finished = threading.Event()
         self.design = design(self)
         self.thread = self.design.make_thread()
         """None where the migration has no thread of its own."""
 
+    @property
+    def parameters(self) -> Parameters:
+        """The machine's parameters as they are now."""
+        return self.machine.parameters
+
     def start(self) -> None:
         """Begin; once."""
         self.state.follow("start")
         self.design.start()
-
-    def window_bytes(self) -> int:
-        """Bytes that may be written in a window."""
-        return max(1, self.parameters.max_bandwidth // WINDOWS)
 
     def cancel(self) -> None:
         """Have it end with the guest here; from any thread, without waiting, as often as liked.
@@ -156,6 +155,14 @@ class Migration:
         A migration whose stream is already handed over completes all the same.
         """
         self.design.cancel()
+
+    def continue_from(self, state: str) -> bool:
+        """End the hold in `state` ("pre-switchover"); False when it is not held there."""
+        held = MigrationState.PRE_SWITCHOVER
+        if state != held.value or not self.state.move(held, "continue"):
+            return False
+        self.released.set()
+        return True
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end, clean-up included; False when it still runs after `timeout` seconds.
@@ -171,17 +178,22 @@ class Migration:
 
     def fail(self, error: Exception) -> None:
         """End it as failed, or as cancelled when that was asked for; the first error is kept."""
-        while (state := self.state.value) in {
-            MigrationState.SETUP,
-            MigrationState.ACTIVE,
-            MigrationState.DEVICE,
-        }:
-            committed = state is MigrationState.DEVICE
+        while (state := self.state.value) in LIVE:
+            committed = state is MigrationState.COMMITTED
             event = "aborted" if committed and self.cancel_requested else "error"
+            if event == "error" and self.error is None:
+                # Before the move: whoever sees the state finds the reason.
+                self.error = error
             if self.state.move(state, event):
-                if event == "error":
-                    self.error = error
-                return
+                break
+        if self.state.value is not MigrationState.FAILED:
+            self.error = None
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End every wait of the migration thread that is no write."""
+        self.released.set()
+        self.design.wake()
 
     def set_bandwidth(self, bandwidth: float) -> None:
         """Take over a measurement in bytes per second."""
@@ -189,6 +201,8 @@ class Migration:
         self.threshold = int(bandwidth * self.parameters.downtime_limit_ms / 1000)
         if bandwidth > 0:
             self.expected_downtime = self.ram.remaining / bandwidth
+        syncs = [sync.newly for sync in self.ram.syncs]
+        self.rates.window(time.monotonic(), self.ram.walked, syncs)
 
     def finished_up(self) -> None:
         """Called by the clean-up: the last move, and everyone who waits is told."""
@@ -196,29 +210,25 @@ class Migration:
         self.state.move(MigrationState.CANCELLING, "cleaned up")
         self._finished.set()
 
-    def info(self) -> Info:
+    def info(self) -> info.Info:
         """The figures as they are now."""
-        times, ram = self.times, self.ram
-        now = times.end if times.end is not None else time.monotonic()
-        seconds = now - times.start
-        downtime = 0.0
-        if self.state.value is MigrationState.COMPLETED and times.stop_begin is not None:
-            downtime = (times.stop_end or now) - times.stop_begin
-        sent = self.channel.written
-        return Info(
-            status=self.state.value.value,
-            transferred=sent,
-            remaining=ram.remaining,
-            total=sum(block.used_length for block in ram.blocks),
-            total_time=seconds * 1000,
-            downtime=downtime * 1000,
-            expected_downtime=self.expected_downtime * 1000,
-            setup_time=0.0 if times.set_up is None else (times.set_up - times.start) * 1000,
-            dirty_sync_count=ram.setup_syncs + len(ram.syncs),
-            duplicate=ram.duplicate,
-            normal=ram.normal,
-            normal_bytes=ram.normal * self.parameters.page_size,
-            throughput=sent * 8 / seconds / 1e6 if seconds > 0 else 0.0,
-            sync_dirty=tuple(sync.newly for sync in ram.syncs),
-            error=None if self.error is None else str(self.error),
-        )
+        return info.of(self)
+
+    # --- what the user is told, with capability `events` ------------------------------------------
+
+    def note(self, old: MigrationState, new: MigrationState) -> None:
+        """The state has moved."""
+        if self.capabilities.events and old.shown != new.shown:
+            self.machine.events.post("MIGRATION", status=new.shown)
+
+    def deliver(self) -> None:
+        """Tell of what was noted."""
+        self.machine.events.deliver()
+
+    def tell_passes(self) -> None:
+        """Tell of the harvests since the last call; without any lock."""
+        if self.capabilities.events:
+            passes = self.ram.setup_syncs + len(self.ram.syncs)
+            while self._passes < passes:
+                self._passes += 1
+                self.machine.events.tell("MIGRATION_PASS", **{"pass": self._passes})

@@ -4,7 +4,8 @@ Promises: a state changes only along its table; an illegal move raises `StateErr
 role, the state and the event; `StateCell.move` is a compare-and-swap: of two threads that start
 from the same state one wins, the other is told.
 Assumes: the run state is changed with the big lock held; the migration state by any thread.
-Does not: act on a change.
+Does not: act on a change. Who is to hear of moves gives a `Herald`: it notes them in their order, under
+the cell's lock, and tells of them when the lock is free.
 
 Source: QEMU runstate_transitions_def (vl.c), f4410a5d99 (compare-and-swap), 6f2b811a61 (cancel
 repeats it).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,16 +36,23 @@ class RunState(enum.Enum):
 
 
 class MigrationState(enum.Enum):
-    """How far an outgoing migration is; from DEVICE on the destination may run the guest."""
+    """How far an outgoing migration is; from COMMITTED on the destination may run the guest."""
 
     NONE = "none"
     SETUP = "setup"
     ACTIVE = "active"
+    PRE_SWITCHOVER = "pre-switchover"
     DEVICE = "device"
+    COMMITTED = "committed"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
+
+    @property
+    def shown(self) -> str:
+        """QEMU's name for it: it knows no commit, and sends the devices then."""
+        return "device" if self is MigrationState.COMMITTED else self.value
 
 
 _RUN: Final[Mapping[tuple[RunState, str], RunState]] = {
@@ -57,6 +65,7 @@ _RUN: Final[Mapping[tuple[RunState, str], RunState]] = {
     (RunState.FINISH_MIGRATE, "migration_done"): RunState.POSTMIGRATE,
     (RunState.FINISH_MIGRATE, "migration_undone"): RunState.RUNNING,
     (RunState.FINISH_MIGRATE, "migration_undone_paused"): RunState.PAUSED,
+    (RunState.FINISH_MIGRATE, "migration_unknown"): RunState.PAUSED,
     (RunState.INMIGRATE, "start"): RunState.RUNNING,
     (RunState.INMIGRATE, "stop"): RunState.PAUSED,
 }
@@ -66,21 +75,42 @@ RUN_TRANSITIONS: Final[Mapping[tuple[RunState, str], RunState]] = {
 }
 """The run-state table. A guest given away (POSTMIGRATE) is started by nothing."""
 
-_LIVE: Final = (MigrationState.SETUP, MigrationState.ACTIVE, MigrationState.DEVICE)
+UNDECIDED: Final = (
+    MigrationState.SETUP,
+    MigrationState.ACTIVE,
+    MigrationState.PRE_SWITCHOVER,
+    MigrationState.DEVICE,
+)
+"""States in which a cancel ends the migration, whatever it does at the moment."""
+LIVE: Final = (*UNDECIDED, MigrationState.COMMITTED)
+"""States of a migration that has not ended and was not told to."""
 MIGRATION_TRANSITIONS: Final[Mapping[tuple[MigrationState, str], MigrationState]] = {
     (MigrationState.NONE, "start"): MigrationState.SETUP,
     (MigrationState.SETUP, "set up"): MigrationState.ACTIVE,
-    (MigrationState.ACTIVE, "commit"): MigrationState.DEVICE,
-    (MigrationState.DEVICE, "sent"): MigrationState.COMPLETED,
-    **{(state, "error"): MigrationState.FAILED for state in _LIVE},
-    (MigrationState.SETUP, "cancel"): MigrationState.CANCELLING,
-    (MigrationState.ACTIVE, "cancel"): MigrationState.CANCELLING,
-    (MigrationState.DEVICE, "aborted"): MigrationState.CANCELLING,
+    (MigrationState.ACTIVE, "pause"): MigrationState.PRE_SWITCHOVER,
+    (MigrationState.PRE_SWITCHOVER, "continue"): MigrationState.DEVICE,
+    (MigrationState.ACTIVE, "stopped"): MigrationState.DEVICE,
+    (MigrationState.DEVICE, "commit"): MigrationState.COMMITTED,
+    (MigrationState.COMMITTED, "sent"): MigrationState.COMPLETED,
+    **{(state, "error"): MigrationState.FAILED for state in LIVE},
+    **{(state, "cancel"): MigrationState.CANCELLING for state in UNDECIDED},
+    (MigrationState.COMMITTED, "aborted"): MigrationState.CANCELLING,
     (MigrationState.CANCELLING, "cleaned up"): MigrationState.CANCELLED,
 }
 """The migration table."""
 
 StateT = TypeVar("StateT", RunState, MigrationState)
+HeardT_contra = TypeVar("HeardT_contra", RunState, MigrationState, contravariant=True)
+
+
+class Herald(Protocol[HeardT_contra]):
+    """Who is to hear of a cell's moves."""
+
+    def note(self, old: HeardT_contra, new: HeardT_contra) -> None:
+        """A move was made; called with the cell's lock held, so it takes none."""
+
+    def deliver(self) -> None:
+        """Tell of what was noted; called without the cell's lock."""
 
 
 class StateError(Exception):
@@ -107,12 +137,14 @@ class StateCell(Generic[StateT]):
         table: Mapping[tuple[StateT, str], StateT],
         start: StateT,
         trace: Tracepoints,
+        herald: Herald[StateT] | None = None,
     ) -> None:
         self.lock = threading.Lock()
         self.value: StateT = start
         self._kind = kind
         self._table: Mapping[tuple[StateT, str], StateT] = table
         self._trace = trace
+        self._herald: Herald[StateT] | None = herald
 
     def move(self, expected: StateT, event: str) -> bool:
         """Follow `event` if the state is still `expected`; whether it was.
@@ -127,6 +159,8 @@ class StateCell(Generic[StateT]):
                 return False
             self.value = following
             self._tell(expected, following)
+        if self._herald is not None:
+            self._herald.deliver()
         return True
 
     def follow(self, event: str) -> StateT:
@@ -139,6 +173,8 @@ class StateCell(Generic[StateT]):
                 self._tell(old, following)
         if following is None:
             raise self._refusal(old, event)
+        if self._herald is not None:
+            self._herald.deliver()
         return following
 
     def _refusal(self, state: StateT, event: str) -> StateError:
@@ -146,6 +182,8 @@ class StateCell(Generic[StateT]):
         return StateError(self._trace.role, self._kind, state.value, event, possible=possible)
 
     def _tell(self, old: StateT, new: StateT) -> None:
+        if self._herald is not None:
+            self._herald.note(old, new)
         listener = self._trace.listener
         if listener is None:
             return

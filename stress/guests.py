@@ -171,17 +171,17 @@ class Source:
         info = self.migration.info()
         return Figures(
             status=info.status,
-            transferred=info.transferred,
-            remaining=info.remaining,
-            total=info.total,
+            transferred=info.ram.transferred,
+            remaining=info.ram.remaining,
+            total=info.ram.total,
             total_time=info.total_time,
             downtime=info.downtime,
             expected_downtime=info.expected_downtime,
             setup_time=info.setup_time,
-            dirty_sync_count=info.dirty_sync_count,
-            duplicate=info.duplicate,
-            normal=info.normal,
-            throughput=info.throughput,
+            dirty_sync_count=info.ram.dirty_sync_count,
+            duplicate=info.ram.duplicate,
+            normal=info.ram.normal,
+            throughput=info.ram.mbps,
             sync_dirty=info.sync_dirty,
         )
 

@@ -17,7 +17,7 @@ from mig.convergence import SOON, Switchover
 from mig.cpus import Cpus
 from mig.migration import AtStop
 from mig.ram_save import RamSave
-from mig.runstate import MigrationState
+from mig.runstate import UNDECIDED, MigrationState
 
 if TYPE_CHECKING:
     import threading
@@ -65,6 +65,10 @@ class Design(abc.ABC):
     def cancel_now(self) -> None:
         """The steps of `cancel`, for a callback of the iothread."""
 
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Have whoever runs the migration look at its state; from any thread."""
+
 
 class Steps(Design):
     """What all designs do, and none does in another order."""
@@ -91,6 +95,7 @@ class Steps(Design):
         """The beginning is over."""
         self.migration.times.set_up = time.monotonic()
         self.state.move(MigrationState.SETUP, "set up")
+        self.migration.tell_passes()
 
     def setup_harvest(self) -> None:
         """All pages dirty; logging on; and only then the shared log cleared. Both locks are held.
@@ -118,7 +123,7 @@ class Steps(Design):
         if not self.stop_vm():
             return False
         # The wait for the vCPUs released the big lock: a cancel may have come.
-        if not self.active():
+        if not self.switch_over():
             return False
         self.complete()
         return True
@@ -150,8 +155,27 @@ class Steps(Design):
         """Stop in place; False: not this time. The big lock is held, and free while waiting."""
         return self.cpus.vm_stop("migration_stop")
 
+    def switch_over(self) -> bool:
+        """The guest is stopped: go on, at once or when the user says so; False when it was cancelled.
+
+        The big lock is held, and free while waiting.
+        """
+        if not self.migration.capabilities.pause_before_switchover:
+            return self.state.move(MigrationState.ACTIVE, "stopped")
+        return self.state.move(MigrationState.ACTIVE, "pause") and self.hold()
+
+    def hold(self) -> bool:
+        """Wait until the migration is continued, cancelled or failed; whether it was continued."""
+        self.big_lock.release()
+        try:
+            self.migration.released.wait()
+        finally:
+            self.big_lock.acquire()
+        return self.state.value is MigrationState.DEVICE
+
     def complete(self) -> None:
         """Append the last harvest, the pages left and the devices. The big lock is held, the guest is stopped."""
+        self.migration.precopy_bytes = self.channel.appended
         self.tell_complete("complete_begin")
         sent = self.ram.walked
         self.channel.append(self.migration.savevm.complete())
@@ -177,7 +201,7 @@ class Steps(Design):
 
     def new_window(self) -> None:
         """Open the next window, with what the parameters are now."""
-        self.channel.limit = self.migration.window_bytes()
+        self.channel.limit = self.parameters.window_bytes
         self.ram.parameters = self.parameters
         self.measure()
 
@@ -224,13 +248,13 @@ class Steps(Design):
         A state that moves between look and swap is looked at again. After the commit the state
         stays: whether the tail was handed over decides.
         """
-        while (state := self.state.value) in {MigrationState.SETUP, MigrationState.ACTIVE}:
+        while (state := self.state.value) in UNDECIDED:
             if self.state.move(state, "cancel"):
                 break
-        if self.state.value in {MigrationState.CANCELLING, MigrationState.DEVICE}:
+        if self.state.value in {MigrationState.CANCELLING, MigrationState.COMMITTED}:
             self.migration.cancel_requested = True
             self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
-            self.wake()
+            self.migration.interrupt()
 
     def wake(self) -> None:
         """Have whoever runs the migration look at its state; from any thread."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from mig.designs.thread import Merged, Thread
 from mig.ram_save import RamSave
-from mig.runstate import MigrationState
+from mig.runstate import UNDECIDED, MigrationState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ class CancelWithoutSwap(Merged):
 
     def cancel_now(self) -> None:
         """Look, write, and make a blocked write return."""
-        if self.state.value not in {MigrationState.SETUP, MigrationState.ACTIVE}:
+        if self.state.value not in UNDECIDED:
             return
         with self.state.lock:
             self.state.value = MigrationState.CANCELLING
         self.migration.cancel_requested = True
         self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
-        self.migration.wake.set()
+        self.migration.interrupt()
 
 
 class UnlockedRamSave(RamSave):

@@ -77,6 +77,7 @@ class Thread(Steps):
         """Append a portion, or finish outside the big lock."""
         with self.big_lock:
             completed = self.produce_locked()
+        self.migration.tell_passes()
         if completed:
             self.finish(big_lock_held=False)
 
@@ -116,7 +117,7 @@ class Thread(Steps):
            that fails have not taken the stream whole.
         """
         self.drain(big_lock_held=big_lock_held)
-        if self.check_error() or not self.state.move(MigrationState.ACTIVE, "commit"):
+        if self.check_error() or not self.state.move(MigrationState.DEVICE, "commit"):
             return
         self.channel.append([self.migration.savevm.tail()])
         self.drain(big_lock_held=big_lock_held)

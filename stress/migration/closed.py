@@ -141,6 +141,7 @@ def cancel_against_complete(design: str = "thread") -> None:
     machine.start()
     with machine.big_lock:
         step.stop_vm()
+        step.switch_over()
         step.complete()
     machine.mainloop  # noqa: B018 - cleans up
 
@@ -250,7 +251,7 @@ def _active(bench: Bench, sock: socket.socket | None = None) -> Thread:
     """Return the steps of a migration that is active and whose thread does not run."""
     if sock is None:
         sock, _ = bench.pair()
-    migration = Migration(bench.source, sock, bench.design, bench.parameters)
+    migration = Migration(bench.source, sock, bench.design)
     migration.state.follow("start")
     migration.state.follow("set up")
     verify.label(migration.ram.bitmap.lock, "Bitmap.lock")

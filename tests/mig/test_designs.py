@@ -77,7 +77,7 @@ def test_no_harvest_in_setup() -> None:
     with pair(vcpus=0, pages=10, design=SkipSetupHarvest) as made:
         made.source.start()
         info = made.migrate().info()
-        assert (10, 20) == (info.sync_dirty[0], info.duplicate)
+        assert (10, 20) == (info.sync_dirty[0], info.ram.duplicate)
 
 
 def test_drain() -> None:
@@ -85,7 +85,8 @@ def test_drain() -> None:
     for design, rest in ((Thread, 0), (DrainWithoutRefill, 3)):
         near, far = socket.socketpair()
         machine = make(vcpus=0, design=design)
-        migration = Migration(machine, near, design, Parameters(drain_limit=5))
+        machine.set_parameters(drain_limit=5)
+        migration = Migration(machine, near, design)
         migration.channel.append([b"12345678"])
         assert isinstance(migration.design, Thread)
         drain = threading.Thread(
@@ -120,7 +121,7 @@ def test_leak() -> None:
     """H6: a walk that finds an error leaves the ramlist mutex locked."""
     near, far = socket.socketpair()
     machine = make(vcpus=0)
-    migration = Migration(machine, near, Thread, Parameters())
+    migration = Migration(machine, near, Thread)
     walk = LeakingRamSave(machine.ram, machine.log, migration.channel, Parameters())
     walk.fill()
     assert walk.iterate()
@@ -137,7 +138,8 @@ def test_estimate_by_append() -> None:
     """The estimate from copying is what was appended over the time that took, not the wire's."""
     near, far = socket.socketpair()
     machine = make(vcpus=0)
-    migration = Migration(machine, near, EstimateByAppend, Parameters(downtime_limit_ms=1000))
+    machine.set_parameters(downtime_limit_ms=1000)
+    migration = Migration(machine, near, EstimateByAppend)
     design = migration.design
     assert isinstance(design, EstimateByAppend)
     design.copied, design.copy_seconds = 3 * PAGE_SIZE, 0.5
@@ -154,7 +156,7 @@ def test_stop(design: type[Thread]) -> None:
     near, far = socket.socketpair()
     machine = make(design=design, writes=None, rate=1000)
     machine.start()
-    migration = Migration(machine, near, design, Parameters())
+    migration = Migration(machine, near, design)
     migration.state.follow("start")
     migration.state.follow("set up")
     assert isinstance(migration.design, Thread)
@@ -173,7 +175,7 @@ def test_cancel_without_swap() -> None:
     """A cancel that saw an active migration takes back one that has meanwhile been handed over."""
     near, far = socket.socketpair()
     machine = make(vcpus=0)
-    migration = Migration(machine, near, CancelWithoutSwap, Parameters())
+    migration = Migration(machine, near, CancelWithoutSwap)
     migration.state.value = MigrationState.ACTIVE
 
     class Overtaken:
@@ -199,7 +201,7 @@ def test_walk_without_mutex() -> None:
     near, far = socket.socketpair()
     machine = make(vcpus=0)
     machine.plug("dimm", PAGE_SIZE)
-    migration = Migration(machine, near, Thread, Parameters())
+    migration = Migration(machine, near, Thread)
     walk = UnlockedRamSave(machine.ram, machine.log, migration.channel, Parameters())
     walk.fill()
     machine.unplug("dimm")

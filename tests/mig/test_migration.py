@@ -12,7 +12,7 @@ from mig.incoming import State
 from mig.machine import Machine, MachineError
 from mig.parameters import Parameters
 from mig.ram import PAGE_SIZE
-from mig.runstate import MigrationState, RunState
+from mig.runstate import MigrationState, RunState, StateError
 from tests.mig.machines import WAIT, Notes, Pair, make, pair
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def test_busy_guest() -> None:
         made.source.start()
         info = made.migrate().info()
         assert made.equal
-        assert ("completed", 0) == (info.status, info.duplicate)
-        assert info.normal >= 1024
+        assert ("completed", 0) == (info.status, info.ram.duplicate)
+        assert info.ram.normal >= 1024
 
 
 def test_idle_guest() -> None:
@@ -71,13 +71,13 @@ def test_idle_guest() -> None:
         made.source.ram.blocks()[0].view[0] = 1
         migration = made.migrate()
         info = migration.info()
-        assert (1, 9, PAGE_SIZE) == (info.normal, info.duplicate, info.normal_bytes)
-        assert (3, (0, 0), 0) == (info.dirty_sync_count, info.sync_dirty, info.remaining)
-        assert (10 * PAGE_SIZE, None) == (info.total, info.error)
-        assert made.incoming.received_bytes == info.transferred
+        assert (1, 9, PAGE_SIZE) == (info.ram.normal, info.ram.duplicate, info.ram.normal_bytes)
+        assert (3, (0, 0), 0) == (info.ram.dirty_sync_count, info.sync_dirty, info.ram.remaining)
+        assert (10 * PAGE_SIZE, None) == (info.ram.total, info.error)
+        assert made.incoming.received_bytes == info.ram.transferred
         assert 0 < info.downtime < info.total_time
         assert 0 < info.setup_time < info.total_time
-        assert info.throughput > 0
+        assert info.ram.mbps > 0
 
 
 def test_paused_guest() -> None:
@@ -115,7 +115,7 @@ def test_no_write_under_the_big_lock() -> None:
     held = {values["big_lock_held"] for values in notes.named("write_begin")}
     assert {False} == held
     states = [values["new"] for values in notes.named("migration_state")]
-    assert ["setup", "active", "device", "completed"] == states
+    assert ["setup", "active", "device", "committed", "completed"] == states
 
 
 def test_cancel(stalled: tuple[Machine, Migration, socket.socket]) -> None:
@@ -178,7 +178,7 @@ def test_peer_dies_at_the_end() -> None:
 
     class Killer(Notes):
         def event(self, name: str, **values: int | str | bool) -> None:
-            if values.get("new") == "device":
+            if values.get("new") == "committed":
                 far.close()
 
     near, far = socket.socketpair()
@@ -191,7 +191,7 @@ def test_peer_dies_at_the_end() -> None:
     machine.close()
 
 
-@pytest.mark.parametrize("at", ["setup", "active", "device", "completed"])
+@pytest.mark.parametrize("at", ["setup", "active", "device", "committed", "completed"])
 def test_cancel_at_each_state(at: str) -> None:
     """Whenever the cancel comes, exactly one side runs the guest at the end."""
 
@@ -331,4 +331,55 @@ def test_hot_add() -> None:
     assert migration.join(WAIT)
     assert (MigrationState.FAILED, True) == (migration.state.value, machine.running)
     assert "RAM block list changed" in str(migration.error)
+    machine.close()
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[Pair, Migration]]:
+    """A migration that is held before the switch-over."""
+    reached = threading.Event()
+    with pair() as made:
+        made.source.set_capabilities(pause_before_switchover=True, events=True)
+        made.source.events.subscribe(
+            lambda _, data: reached.set() if data.get("status") == "pre-switchover" else None
+        )
+        made.source.start()
+        made.incoming.start()
+        migration = made.source.migrate(made.near)
+        assert reached.wait(WAIT)
+        yield made, migration
+
+
+def test_continued(held: tuple[Pair, Migration]) -> None:
+    """Held before the switch-over the guest stands still; continued, it arrives."""
+    made, migration = held
+    assert RunState.FINISH_MIGRATE is made.source.cpus.state.value
+    with pytest.raises(StateError):
+        made.source.start()
+    with pytest.raises(MachineError, match=r"'pre-switchover', not held in 'device'"):
+        made.source.continue_migration("device")
+    made.source.continue_migration("pre-switchover")
+    assert migration.join(WAIT)
+    assert made.incoming.join(WAIT)
+    assert made.equal
+    assert (RunState.POSTMIGRATE, RunState.RUNNING) == sides(made)
+    with pytest.raises(MachineError, match="'completed', not held"):
+        made.source.continue_migration("pre-switchover")
+
+
+def test_cancelled_while_held(held: tuple[Pair, Migration]) -> None:
+    """Cancelled before the switch-over, the guest runs on here."""
+    made, migration = held
+    migration.cancel()
+    assert migration.join(WAIT)
+    assert made.incoming.join(WAIT)
+    assert (MigrationState.CANCELLED, None) == (migration.state.value, migration.error)
+    assert (True, False) == (made.source.running, made.destination.running)
+
+
+def test_nothing_held() -> None:
+    """Without a migration nothing can be continued."""
+    machine = make()
+    with pytest.raises(MachineError, match="no migration was started"):
+        machine.continue_migration("pre-switchover")
     machine.close()

@@ -58,7 +58,7 @@ def test_given_away() -> None:
 
 def test_after_the_commit() -> None:
     """No cancel moves a migration once its stream may be whole."""
-    assert (MigrationState.DEVICE, "cancel") not in MIGRATION_TRANSITIONS
+    assert (MigrationState.COMMITTED, "cancel") not in MIGRATION_TRANSITIONS
     ended = {MigrationState.COMPLETED, MigrationState.FAILED, MigrationState.CANCELLED}
     assert set() == {old for old, _ in MIGRATION_TRANSITIONS} & ended
 
@@ -73,7 +73,7 @@ def test_events() -> None:
         run.follow("start")
     migration = StateCell("migration", MIGRATION_TRANSITIONS, MigrationState.NONE, trace)
     migration.follow("start")
-    assert not migration.move(MigrationState.ACTIVE, "commit")
+    assert not migration.move(MigrationState.DEVICE, "commit")
     assert [
         ("run_state", {"role": "source", "state": "running"}),
         ("migration_state", {"old": "none", "new": "setup"}),

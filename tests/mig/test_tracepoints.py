@@ -10,7 +10,6 @@ import pytest
 from mig import locks, tracepoints
 from mig.designs import by_name
 from mig.migration import Migration
-from mig.parameters import Parameters
 from tests.mig.machines import Notes, pair
 
 
@@ -62,13 +61,14 @@ def test_locks(place: str) -> None:
     """Each lock of the declared order is an attribute of that name, and a plain lock."""
     with pair() as made:
         machine = made.source
-        migration = Migration(machine, made.near, machine.design, Parameters())
+        migration = Migration(machine, made.near, machine.design)
         owners = {
             "Machine": machine,
             "RamList": machine.ram,
             "Bitmap": migration.ram.bitmap,
             "Channel": migration.channel,
             "StateCell": migration.state,
+            "EventHub": machine.events,
         }
         owner, _, attribute = place.partition(".")
         assert isinstance(getattr(owners[owner], attribute), type(threading.Lock()))

@@ -179,7 +179,7 @@ def test_the_oracle_sees_lost_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """With mark before store a page goes stale, and the memory comparison says which."""
     monkeypatch.setattr(ByteLog, "store", mark_first)
 
-    assert found("memory equal").startswith("memory equal: pages [")
+    assert found("memory equal", executions=800).startswith("memory equal: pages [")
 
 
 def test_the_oracle_sees_a_drifting_counter(monkeypatch: pytest.MonkeyPatch) -> None:
