@@ -50,6 +50,12 @@ class Program(Protocol):
         Returns seconds to idle, None to idle until the machine ends, 0 when it has to leave.
         """
 
+    def interrupt(self) -> None:
+        """Have a `run` that is under way, or about to begin, look at `cpu.leave()` in bounded time.
+
+        The big lock is held. A program that looks often enough by itself does nothing.
+        """
+
     def save(self) -> bytes:
         """The registers, always equally many bytes."""
 
@@ -194,6 +200,7 @@ class Cpus:
     def kick(self, cpu: Vcpu) -> None:
         """Have `cpu` leave the guest, or wake from idling, and look at its flags."""
         cpu.kicked = True
+        cpu.program.interrupt()
         cpu.halt_cond.notify_all()
 
     def all_stopped(self) -> bool:

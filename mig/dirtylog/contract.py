@@ -3,8 +3,8 @@
 Promises (each implementation keeps them; `tests/mig/test_dirty_logs.py` holds them against each other):
 - a store that is complete before `harvest` begins, made since the block's last harvest with logging
   on, has its page among those found;
-- a page that was not stored to since then is not found, but for marks of birth, and, in a log kept
-  by the kernel's page tables, a page that was read before it was ever stored to;
+- a page that was not stored to since then is not found, but for marks of birth, and, in a log that
+  the kernel keeps, a page whose first access was a read: once;
 - a store that overlaps a harvest is found by it or by the next one, and where it is found by it, a
   reader that begins after the harvest sees it. So pages are read only after the harvest returned:
   1. a vCPU stores to page p; 2. the migration thread harvests p; 3. it reads p; 4. the vCPU stores

@@ -55,6 +55,9 @@ class Registers:
         self._since: float | None = None
         """When the program began to run here, on the monotonic clock; None until it does."""
 
+    def interrupt(self) -> None:
+        """Nothing to do: it looks between two steps."""
+
     def save(self) -> bytes:
         """The registers: 16 bytes."""
         return _REGISTERS.pack(self.pc, self.counter)

@@ -31,6 +31,9 @@ class Endless:
             self.moved.set()
         return 0.0
 
+    def interrupt(self) -> None:
+        """It looks by itself."""
+
     def save(self) -> bytes:
         """No registers."""
         return b""

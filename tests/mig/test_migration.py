@@ -264,6 +264,9 @@ class Slow:
         assert self.may_leave.wait(WAIT)
         return 0.0
 
+    def interrupt(self) -> None:
+        """It looks by itself."""
+
     def save(self) -> bytes:
         """No registers."""
         return b""
