@@ -26,6 +26,8 @@ PAGE = wire.PAGE_BYTES
         PACKAGED / "pc16-dirty-plain.mig.gz",
         DATA / "none16-paused.mig.gz",
         DATA / "pc16-dirty-xbzrle.mig.gz",
+        DATA / "microvm16-paused.mig.gz",
+        DATA / "pc16-paused.mig.gz",
     ],
     ids=lambda path: path.name,
 )

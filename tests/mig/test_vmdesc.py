@@ -25,7 +25,10 @@ def text(**device: object) -> bytes:
     return json.dumps({"page_size": 4096, "devices": [{**fixed, **device}]}).encode()
 
 
-@pytest.mark.parametrize("name", ["pc16-dirty-plain", "none16-paused", "pc16-dirty-xbzrle"])
+@pytest.mark.parametrize(
+    "name",
+    ["pc16-dirty-plain", "none16-paused", "pc16-dirty-xbzrle", "microvm16-paused", "pc16-paused"],
+)
 def test_sections_of_a_real_stream(name: str) -> None:
     """Every device section of QEMU's stream has the described size, version and subsections."""
     path = (PACKAGED if name == "pc16-dirty-plain" else DATA) / f"{name}.mig.gz"
