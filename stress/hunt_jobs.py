@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from traces import store
+from traces import artifacts, store
 from traces import token as tokens
 from verify import program as programs
 from verify.explore import Exploration, Group, Verdict, explore, replay
@@ -109,7 +109,7 @@ def run(job: Job) -> Result:
 def _find(group: Group, directory: Path | None) -> Find:
     file = ""
     if directory is not None and group.trace is not None:
-        file = str(store.save(group.trace, directory, kind="hunt"))
+        file = str(artifacts.keep(group.trace, directory, kind="hunt"))
     finding = group.finding
     return Find(
         finding.cause, finding.message, finding.details, (finding.cause, *finding.key), group.count, group.first,

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from traces import store
+from traces import artifacts, store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,7 @@ def where(merged: Sequence[Merged], output: Path) -> None:
         say(f"  stage3 replay {each.find.file}")
     if merged:
         say(f"  a column per thread: stage3 trace show {merged[0].find.file}")
+        say(f"  each has a page beside it, listed in {output / artifacts.INDEX}")
 
 
 def outcome(wrong: Sequence[str]) -> str:

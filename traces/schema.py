@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from traces import anchors as anchoring
 from traces import explanation as explaining
+from traces import scene as scenes
+from traces import turning as turnings
 from traces._fields import MOST_TEXT, RECORD_AGAIN, Fields, as_text, as_whole, parse, wrong
 from traces.errors import TraceError, quoted
 from traces.frames import MOST_FRAMES, Frame, as_frame
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from traces.anchors import Anchors
     from traces.explanation import Explanation, Shrunk
+    from traces.scene import Scene
+    from traces.turning import Turning
 
 __all__ = [
     "FORMAT",
@@ -162,7 +166,8 @@ class Trace:
     `titles` maps stable names of objects to what the program calls them; the last step is where a
     failure showed. `strategy` and `seed` say how the schedule was found, `shrunk` what shrinking made
     of it, and `explanation` which orders make it fail (None where nobody looked); `anchors` tell its steps by
-    what survives edits. The last three may be missing from a file: traces had none at first.
+    what survives edits, `scene` who held and who waited between them, `turning` which choice decided. The last five
+    may be missing from a file: traces had none at first.
     """
 
     program: Program
@@ -176,9 +181,11 @@ class Trace:
     shrunk: Shrunk | None = None
     explanation: Explanation | None = None
     anchors: Anchors | None = None
+    scene: Scene | None = None
+    turning: Turning | None = None
 
 
-LATER = ("shrunk", "explanation", "anchors")
+LATER = ("shrunk", "explanation", "anchors", "scene", "turning")
 
 
 def to_json(trace: Trace) -> str:
@@ -195,10 +202,11 @@ def from_json(text: str) -> Trace:
     value = parse(text)
     _check_version(value)
     top = Fields(value, "", Trace, extra=("format", "version"), optional=LATER)
+    steps = top.rows("steps", _step, MOST_STEPS)
     trace = Trace(
         program=program_of(top.values["program"], "program"),
         schedule=_schedule(top.values["schedule"], "schedule"),
-        steps=top.rows("steps", _step, MOST_STEPS),
+        steps=steps,
         tasks=top.rows("tasks", _task, MOST_TASKS),
         failure=_failure(top.values["failure"], "failure"),
         strategy=top.text("strategy"),
@@ -207,6 +215,8 @@ def from_json(text: str) -> Trace:
         shrunk=explaining.shrunk(top.values.get("shrunk"), "shrunk"),
         explanation=explaining.explanation(top.values.get("explanation"), "explanation"),
         anchors=anchoring.anchors(top.values.get("anchors"), "anchors"),
+        scene=scenes.scene(top.values.get("scene"), "scene", len(steps)),
+        turning=turnings.turning(top.values.get("turning"), "turning", len(steps)),
     )
     for place, step in enumerate(trace.steps):
         if step.index != place:

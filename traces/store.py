@@ -23,7 +23,16 @@ from traces.schema import MOST_CHARACTERS, from_json, to_json
 if TYPE_CHECKING:
     from traces.schema import Trace
 
-__all__ = ["DIRECTORY", "file_name", "list_files", "load", "read_text", "save", "write_whole"]
+__all__ = [
+    "DIRECTORY",
+    "file_name",
+    "list_files",
+    "load",
+    "read_text",
+    "save",
+    "write_bytes",
+    "write_whole",
+]
 
 DIRECTORY = Path("stage3-out")
 
@@ -48,12 +57,17 @@ def write_whole(path: Path, text: str, what: str = "a trace") -> None:
 
     Raises `TraceError` when it cannot be written.
     """
+    write_bytes(path, text.encode(), what)
+
+
+def write_bytes(path: Path, data: bytes, what: str) -> None:
+    """Do the same with bytes."""
     partial = path.parent / f".{path.name}.{uuid4().hex}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with partial.open("xb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

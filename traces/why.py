@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from traces.explanation import Event, Explanation, Order, Shrunk
     from traces.schema import Trace
     from traces.text import Titles
+    from traces.turning import Turning
 
 __all__ = ["critical_pair", "why"]
 
@@ -25,13 +26,15 @@ MOST_TOKEN = 400
 
 def why(trace: Trace, titles: Titles) -> Iterator[str]:
     """Yield the lines on what makes the run fail; none where nobody looked."""
-    found, shrunk = trace.explanation, trace.shrunk
-    if found is None and shrunk is None:
+    found, shrunk, turned = trace.explanation, trace.shrunk, trace.turning
+    if found is None and shrunk is None and turned is None:
         return
     yield ""
     yield "Why it fails"
     if found is not None:
         yield from _orders(found, titles)
+    if turned is not None:
+        yield from _turned(turned, titles)
     if shrunk is not None:
         yield from _shrunk(shrunk, len(trace.steps))
 
@@ -49,6 +52,18 @@ def _orders(found: Explanation, titles: Titles) -> Iterator[str]:
         f"{'it' if len(found.orders) == 1 else 'all of them'} fail in this way{unmet}"
     )
     yield from (f"  {line}" for line in _reversals(found, titles))
+
+
+def _turned(turned: Turning, titles: Titles) -> Iterator[str]:
+    yield (
+        f"  decided at step {turned.step}, where {titles.task(turned.task)} goes on: {turned.failing} of "
+        f"{counted(turned.sampled, 'sampled schedule')} that go so far fail in this way"
+    )
+    if turned.instead:
+        yield (
+            f"  with {titles.task(turned.instead)} going on there instead {turned.passing} of "
+            f"{counted(turned.others, 'sampled schedule')} end well, {turned.others_failing} fail in this way"
+        )
 
 
 def _reversals(found: Explanation, titles: Titles) -> Iterator[str]:

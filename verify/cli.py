@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traces import store
+from traces import artifacts, store
 from traces import token as tokens
 from traces.errors import InputError
 from traces.text import plain, show
@@ -365,7 +365,7 @@ def _told(
     for key, group in {**state.groups, **state.warnings}.items():
         print(f"\n{'-' * 80}\n{report.failure(group, files[key])}", end="")
         if files[key]:
-            print(f"trace:  stage3 trace show {files[key]}")
+            print(*artifacts.where(files[key]), sep="\n")
     for lost in state.lost[: report.MOST_LOST]:
         if lost.report:
             print(f"\n{'-' * 80}\n{report.loss(lost)}")
@@ -438,7 +438,7 @@ def _cover(state: Exploration, file: Path | None) -> Coverage | None:
 
 
 def _store(group: Group, directory: Path) -> str:
-    return str(store.save(group.trace, directory)) if group.trace is not None else ""
+    return str(artifacts.keep(group.trace, directory)) if group.trace is not None else ""
 
 
 def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str, object]:
@@ -467,6 +467,7 @@ def _as_json(state: Exploration, files: dict[tuple[str, ...], str]) -> dict[str,
 
 
 def _group_json(group: Group, file: str) -> dict[str, object]:
+    turning = group.trace.turning if group.trace is not None else None
     return {
         "cause": group.finding.cause,
         "message": group.finding.message,
@@ -476,12 +477,14 @@ def _group_json(group: Group, file: str) -> dict[str, object]:
         "first": group.first,
         "token": group.token,
         "trace": file,
+        "page": str(artifacts.page_of(Path(file))) if file else "",
         "not_reproduced": group.wrong,
         "held": group.held,
         "granularity": group.granularity,
         "build": group.build,
         "shrunk": asdict(group.shrunk) if group.shrunk is not None else None,
         "explanation": asdict(group.explanation) if group.explanation is not None else None,
+        "turning": asdict(turning) if turning is not None else None,
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from traces import store
+from traces import artifacts, store
 from traces.text import replay_line
 from verify import config as files
 from verify import program as programs
@@ -136,8 +136,8 @@ def with_fresh_output(body: Body) -> Body:
 
 def _closing(item: pytest.Function, output: Path | None, trace: Trace) -> list[str]:
     here = item.config.invocation_params.dir
-    file = store.save(trace, output or here / store.DIRECTORY, kind="pytest")
+    file = artifacts.keep(trace, output or here / store.DIRECTORY, kind="pytest")
     shown = os.path.relpath(file, here)
     typed = replace(trace, program=replace(trace.program, target=shown_id(item)))
-    lines = [f"trace:  stage3 trace show {shown}", replay_line(typed, shown)]
+    lines = [*artifacts.where(shown), replay_line(typed, shown)]
     return [NOTE, *lines] if hash_seed_is_random() else lines

@@ -18,6 +18,7 @@ from verify.abc import Detector, name_of, title_of
 from verify.durable.anchoring import Anchoring
 from verify.runtime.naming import Named
 from verify.sites import frames, is_framework, short
+from verify.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Recorder(Detector):
         self.last: TaskView | None = None
         self.records: tuple[schema.TaskRecord, ...] = ()
         self.anchoring = Anchoring()
+        self.staging = Staging()
 
     def operation(self, execution: ExecutionView, task: TaskView, op: str, target: object) -> None:
         """Append one step."""
@@ -63,6 +65,7 @@ class Recorder(Detector):
         )
         self.last = task
         self.anchoring.step(execution, task, op, target)
+        self.staging.step(execution, target)
         if isinstance(target, Named):
             self.titles[name] = target.title
             if op in TAKES:
@@ -93,6 +96,7 @@ class Recorder(Detector):
         """Keep what every task is doing; called while all of them still stand."""
         self.records = tuple(self._task(execution, task) for task in execution.tasks)
         self.anchoring.snapshot(execution)
+        self.staging.look(execution)
 
     def _task(self, execution: Execution, task: Task) -> schema.TaskRecord:
         waits = execution.waits_for(task)
@@ -213,6 +217,13 @@ def trace_of(
         failure=failure_of(finding),
         strategy=origin.strategy,
         seed=origin.seed,
-        titles=dict(recorder.titles),
+        titles=recorder.staging.titles | recorder.titles,
         anchors=recorder.anchoring.anchors(finding),
+        scene=recorder.staging.scene(_sites(recorder)),
     )
+
+
+def _sites(recorder: Recorder) -> list[str]:
+    """Return where the steps are, and where the tasks stand at the end."""
+    steps = [step.site for step in recorder.steps]
+    return [*steps, *(f"{f.file}:{f.line}" for task in recorder.records for f in task.stack)]

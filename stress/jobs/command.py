@@ -11,6 +11,7 @@ import argparse
 import re
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ from stress.jobs.outcome import workers_started
 from stress.jobs.progress import choose, span
 from stress.jobs.settings import DEFAULT_LIMIT_S, DEFAULT_WORKERS, MOST_SEED, SLOWEST, Settings
 from traces import store
+from traces.artifacts import write_index
+from traces.errors import TraceError
 from traces.text import plain
 from verify.abc import UsageError
 from verify.cli import refuse
@@ -192,6 +195,8 @@ def run(args: argparse.Namespace) -> int:
             progress = choose(settings.total, settings.duration_s)
             result = run_job(settings, progress, lambda: bool(interrupts))
             ci.publish(result)
+        with suppress(TraceError):  # the job's own page is there; what lists it need not be
+            write_index(settings.output)
     except UsageError as error:
         return refuse("stress", error)
     for line in lines(result):
@@ -234,7 +239,9 @@ def lines(result: JobResult) -> list[str]:
 
 def _about(problem: Problem, result: JobResult) -> list[str]:
     said = ["", f"{problem.target}: {problem.headline}"]
-    said += [f"  report: {result.folder / file}" for file in problem.files if file.endswith(".txt")]
+    for name, suffix in (("report: ", ".txt"), ("page:   ", ".html")):
+        files = [file for file in problem.files if file.endswith(suffix)]
+        said += [f"  {name}{result.folder / file}" for file in files]
     if problem.folder:
         said.append(f"  kept:   {result.folder / problem.folder}")
     return [plain(line) for line in said] + [f"  again:  {problem.again}"]

@@ -17,7 +17,7 @@ from stress.hang import stored
 from stress.reproduce import evidence as evidences
 from stress.reproduce import target as targets
 from stress.reproduce.text import told
-from traces import store
+from traces import artifacts, store
 from traces.errors import InputError
 from verify import program as programs
 from verify.abc import UsageError
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         traced = group is not None and group.trace is not None
         file = ""
         if group is not None and group.trace is not None:
-            file = str(store.save(group.trace, args.output, kind="reproduce"))
+            file = str(artifacts.keep(group.trace, args.output, kind="reproduce"))
     except (UsageError, InputError) as error:
         return refuse("reproduce", error)
     sys.stdout.write(told(state, evidence, chosen, changed, file))

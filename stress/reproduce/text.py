@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from traces import artifacts
 from traces.text import plain
 from verify import report
 
@@ -28,7 +29,7 @@ def told(
     if state.group is None:
         return "\n".join([*lines, *_next(state, chosen)]) + "\n"
     failure = report.failure(state.group, file)
-    where = [f"trace:  stage3 trace show {plain(file)}"] if file else []
+    where = artifacts.where(file) if file else ()
     return "\n".join([*lines, "", failure.rstrip(), *where]) + "\n"
 
 

@@ -1,7 +1,8 @@
 """Writes a report's three files, whatever goes wrong with one of them.
 
 Promises: `hang-PID.txt`, `.json` and `.html` are each there whole or not at all; what fails becomes a
-sentence, and the others are written anyway. A second report on one process gets a number.
+sentence, and the others are written anyway. The directory's index lists them.
+A second report on one process gets a number.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stress.files import write_whole
 from stress.hang import html, schema, text
+from traces.artifacts import write_index
+from traces.errors import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,4 +62,9 @@ def write(directory: Path, report: HangReport, stem: str) -> Written:
             problems.append(f"{path} was not written: {error.strerror or error}")
         except Exception:  # noqa: BLE001 - a fault in one format must not cost the others
             problems.append(f"internal error in stage3: {path}: {traceback.format_exc(limit=-3)}")
+    if files:
+        try:
+            write_index(directory)
+        except TraceError as error:
+            problems.append(str(error))
     return Written(tuple(files), tuple(problems))

@@ -45,7 +45,7 @@ def stress(
 
 
 def folder(tmp_path: Path) -> Path:
-    (found,) = (tmp_path / "out").iterdir()
+    (found,) = (tmp_path / "out").glob("stress-*")
     return found
 
 

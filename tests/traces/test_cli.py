@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.traces.values import deadlock
+from tests.traces.values import deadlock, staged
 from traces.cli import add_parser, run, window
-from traces.store import save
+from traces.store import load, save
 from traces.text import show
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def trace(*words: str) -> int:
@@ -61,7 +58,52 @@ def test_ls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [bad, f"{path.name}  deadlock  6 steps"] == capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("action", ["show", "check", "ls"])
+def test_html(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`html` writes the page beside the trace, or where it is told, and names it."""
+    path = save(deadlock(), tmp_path)
+    assert 0 == trace("html", str(path))
+    assert f"{path.with_suffix('.html')}\n" == capsys.readouterr().out
+    assert 0 == trace("html", str(path), "-o", str(tmp_path / "new" / "x.html"))
+    expected = path.with_suffix(".html").read_text()
+    assert expected == (tmp_path / "new" / "x.html").read_text()
+
+
+def test_html_of_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With two traces `html` sets them side by side."""
+    one, other = save(deadlock(), tmp_path), save(staged(), tmp_path)
+    assert 0 == trace("html", str(one), str(other))
+    (name,) = capsys.readouterr().out.splitlines()
+    assert f"{one.stem}-beside-{other.stem}.html" == Path(name).name
+    assert "Two runs, aligned by operation" in Path(name).read_text()
+
+
+def test_not_over_the_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trace is never written over by its own page or export."""
+    path = save(deadlock(), tmp_path)
+    for words in (["html", str(path)], ["export", "--perfetto", str(path)]):
+        assert 2 == trace(*words, "-o", str(path))
+        assert f"stage3 trace: {path}: is the trace itself; " in capsys.readouterr().err
+    assert deadlock() == load(path)
+
+
+def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`diff` prints the comparison."""
+    one, other = save(deadlock(), tmp_path), save(staged(), tmp_path)
+    assert 0 == trace("diff", str(one), str(other))
+    lines = capsys.readouterr().out.splitlines()
+    assert f"< {one}: deadlock, 6 steps" == lines[0]
+    assert "6 steps, the same in the same order" == lines[2]
+
+
+def test_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`ls --html` writes the index and names it."""
+    path = save(deadlock(), tmp_path)
+    assert 0 == trace("ls", "--html", str(tmp_path))
+    assert str(tmp_path / "index.html") == capsys.readouterr().out.splitlines()[-1]
+    assert path.name in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("action", ["show", "check", "ls", "html"])
 def test_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str) -> None:
     """A missing file or directory is one line on standard error and exit code 2."""
     assert 2 == trace(action, str(tmp_path / "gone"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from traces.explanation import Event, Explanation, Order, Shrunk
+from traces.scene import VERSION, Hold, Scene, Source, Wait
 from traces.schema import (
     Failure,
     Frame,
@@ -18,6 +19,7 @@ from traces.schema import (
     Trace,
 )
 from traces.token import Token
+from traces.turning import Turning
 
 MOST_NUMBER = 2**64 - 1
 
@@ -94,6 +96,30 @@ def explained() -> Trace:
     )
 
 
+def staged() -> Trace:
+    """Return that trace with who held and waited between its steps, and the lines of the program."""
+    first, second = "main:Lock#1", "main:Lock#2"
+    scene = Scene(
+        VERSION,
+        6,
+        (Hold(first, "main/1", 2, None), Hold(second, "main/2", 3, None)),
+        (
+            Wait("main", "Thread.join", "main/1", "main/1", 1, None),
+            Wait("main/2", "acquire", first, "main/1", 3, None),
+            Wait("main/1", "acquire", second, "main/2", 4, None),
+        ),
+        (Source("accounts.py", 7, ("def transfer(first, second):", "    with first:")),),
+    )
+    return replace(explained(), scene=scene)
+
+
+def turned() -> Trace:
+    """Return that trace without orders, with the choice that decided."""
+    return replace(
+        staged(), explanation=None, turning=Turning(3, "main/2", 24, 24, "main/1", 24, 6, 18)
+    )
+
+
 numbers = st.integers(0, MOST_NUMBER)
 texts = st.text(max_size=8)
 lists_of_text = st.lists(texts, max_size=3).map(tuple)
@@ -162,7 +188,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
     return Explanation(drawn, *counts, critical, draw(st.booleans()))
 
 
-traces = st.builds(
+plain_traces = st.builds(
     Trace,
     program=programs,
     schedule=schedules,
@@ -175,6 +201,37 @@ traces = st.builds(
     shrunk=st.none() | shrunk,
     explanation=st.none() | explanations(),
 )
+
+
+@st.composite
+def traces_drawn(draw: st.DrawFn) -> Trace:
+    """Draw a trace whose scene and turning lie within its steps."""
+    trace = draw(plain_traces)
+    kept = len(trace.steps)
+    if not kept:
+        return trace
+    place = st.integers(0, kept - 1)
+    interval = st.tuples(place, st.none() | place).map(
+        lambda pair: pair if pair[1] is None else (min(pair), max(pair))  # type: ignore[type-var] # both are numbers
+    )
+    holds = st.builds(lambda a, b, ends: Hold(a, b, *ends), texts, texts, interval)
+    waits = st.builds(
+        lambda a, b, c, d, ends: Wait(a, b, c, d, *ends), texts, texts, texts, texts, interval
+    )
+    sources = st.builds(Source, texts, numbers, lists_of_text)
+    scene = st.builds(
+        Scene,
+        st.just(VERSION),
+        st.just(kept),
+        st.lists(holds, max_size=3).map(tuple),
+        st.lists(waits, max_size=3).map(tuple),
+        st.lists(sources, max_size=2).map(tuple),
+    )
+    turning = st.builds(Turning, place, texts, *[numbers] * 2, texts, *[numbers] * 3)
+    return replace(trace, scene=draw(st.none() | scene), turning=draw(st.none() | turning))
+
+
+traces = traces_drawn()
 
 
 @st.composite

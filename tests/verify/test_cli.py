@@ -51,7 +51,7 @@ def test_report_is_verdict_first_and_replay_last(
     lines = capsys.readouterr().out.strip().splitlines()
 
     assert lines[0] == f"found: {BANK}"
-    assert any(line.startswith(f"replay: stage3 replay {BANK} s3:1:") for line in lines[-2:])
+    assert any(line.startswith(f"replay: stage3 replay {BANK} s3:1:") for line in lines[-3:])
 
 
 @pytest.mark.parametrize(("option", "shrunk"), [("--shrink=60", True), ("--no-shrink", False)])

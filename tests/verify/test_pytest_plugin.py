@@ -128,8 +128,10 @@ def test_section_of_the_failure(suite: Suite) -> None:
     assert 1 == len([line for line in result.outlines if f" {SECTION} " in line])
     assert "Tasks when it ended" in out
     assert ["test_bank.py::test_crossing[a b]", "--replay"] == suite.printed_line(result)[:2]
-    (file,) = (suite.directory / "stage3-out").iterdir()
+    (file,) = (suite.directory / "stage3-out").glob("*.json")
     assert f"trace:  stage3 trace show stage3-out/{file.name}" in result.outlines
+    assert f"page:   stage3-out/{file.stem}.html" in result.outlines
+    assert (suite.directory / "stage3-out" / "index.html").exists()
     assert "test_bank.py::test_crossing[a b]" == store.load(file).program.target
 
 
@@ -170,7 +172,7 @@ def test_printed_line_replays(suite: Suite, name: str) -> None:
 def test_trace_file_replays(suite: Suite) -> None:
     """`--replay` takes the trace file too; the command line's replay says who replays it."""
     suite.run("test_bank.py", "-k", "crossing")
-    (file,) = (suite.directory / "stage3-out").iterdir()
+    (file,) = (suite.directory / "stage3-out").glob("*.json")
 
     again = suite.run("test_bank.py::test_crossing[a b]", "--replay", str(file))
 

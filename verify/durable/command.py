@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traces import store
+from traces import artifacts, store
 from traces.errors import InputError
 from traces.schema import to_json
 from traces.text import PYTEST, plain
@@ -105,7 +105,7 @@ def run_verify_fix(args: argparse.Namespace) -> int:
         return _refuse("verify-fix", error)
     print(text.whole(found, stacks=not args.no_stacks))
     if file:
-        print(f"trace:  stage3 trace show {file}")
+        print(*artifacts.where(file), sep="\n")
     return found.exit_code
 
 
@@ -113,7 +113,7 @@ def _store(found: Judgement, directory: Path) -> str:
     group = found.group or found.other
     if group is None or group.trace is None:
         return ""
-    return str(store.save(group.trace, directory, kind="verify-fix"))
+    return str(artifacts.keep(group.trace, directory, kind="verify-fix"))
 
 
 def run_regression(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from traces.schema import MOST_TEXT
 from verify import _real
 from verify.builds import EVERY
 from verify.explain.simplifying import Simplified, simplify
+from verify.explain.turning import turning
 from verify.granularity import parse
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from verify.session import Session
 
     Record = Callable[[Group], None]
+
+MOST_SIMPLIFYING = 0.7
+"""The share of a find's seconds that shrinking has; the rest is for the choice that decided, where no order does."""
 
 
 def simplify_all(session: Session, groups: Sequence[Group], seconds: float, record: Record) -> None:
@@ -36,6 +40,17 @@ def simplify_all(session: Session, groups: Sequence[Group], seconds: float, reco
 
 
 def _simplify(session: Session, group: Group, seconds: float, record: Record) -> None:
+    end = _real.perf_counter() + seconds
+    _simpler(session, group, seconds * MOST_SIMPLIFYING, record)
+    found = group.explanation
+    if group.trace is not None and (found is None or found.critical is None):
+        with session.at(group.granularity):
+            left = end - _real.perf_counter()
+            turned = turning(session, group.finding, group.choices, left)
+        group.trace = replace(group.trace, turning=turned)
+
+
+def _simpler(session: Session, group: Group, seconds: float, record: Record) -> None:
     stock = group.build == EVERY and bool(parse(group.granularity).pairs)
     with session.at(group.granularity, labelling=stock):
         simple = simplify(session, group.finding, group.choices, seconds=seconds, stock=stock)

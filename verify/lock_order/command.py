@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from traces import lock_baseline
+from traces import artifacts, lock_baseline
 from traces import store as trace_store
 from traces.errors import InputError
 from traces.lock_order import Graph, Outcome, Status
@@ -233,8 +233,8 @@ def _monitors(args: argparse.Namespace, work: _Work) -> None:
 
 def _save(args: argparse.Namespace, work: _Work, group: Group) -> None:
     if group.trace is not None:
-        file = trace_store.save(group.trace, args.output, kind="lock-order")
-        work.said.append(f"trace: stage3 trace show {file}")
+        file = artifacts.keep(group.trace, args.output, kind="lock-order")
+        work.said += artifacts.where(str(file))
 
 
 def _longer(before: Outcome | None, outcome: Outcome) -> Outcome:
