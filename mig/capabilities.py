@@ -26,7 +26,7 @@ class Capabilities:
     auto_converge: bool = False
     """vCPUs are slowed down when they dirty memory faster than it is sent."""
     release_ram: bool = False
-    """Memory is given back to the kernel once it was sent for the last time."""
+    """Memory is given back to the kernel when the guest is at the destination for good, not before."""
     pause_before_switchover: bool = False
     """The guest is stopped and then held until `migrate-continue`."""
     return_path: bool = False

@@ -22,7 +22,7 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from mig.transport.stream import Delivered
 
@@ -39,6 +39,9 @@ PIECES: Final = 512
 class Channel:
     """Unsent bytes on their way into a connected, blocking stream, which the channel owns."""
 
+    blocking = True
+    """Whether a write waits until the stream takes something; see `wait_no_more`."""
+
     def __init__(self, sock: Stream, trace: Tracepoints, limit: int) -> None:
         self.lock = threading.Lock()
         self.limit = limit
@@ -50,8 +53,10 @@ class Channel:
         self.written = 0
         """Bytes ever written."""
         self.error: OSError | None = None
+        self.frozen = False
+        """Whether the socket took nothing when it was last tried; only without `blocking`."""
         self.trace = trace
-        self._socket = sock
+        self.socket = sock
         self._pieces: deque[bytes | memoryview] = deque()
         self._window_start = time.monotonic()
         self._window_written = 0
@@ -109,11 +114,12 @@ class Channel:
                 sent -= len(piece)
 
     def flush(self, *, big_lock_held: bool = False) -> None:
-        """Write until nothing waits, the window's budget is spent, or an error.
+        """Write until nothing waits, the window's budget is spent, the socket takes no more, or an error.
 
         `big_lock_held` is told to listeners: whether the caller blocks everyone meanwhile.
         """
-        while self.appended != self.written and self.bytes_xfer < self.limit and not self.error:
+        self.frozen = False
+        while self.may_write():
             taken = self._take()
             size = sum(map(len, taken))
             if (listener := self.trace.listener) is not None:
@@ -126,9 +132,24 @@ class Channel:
             if sent < size:
                 self._give_back(taken, sent)
 
+    def wait_no_more(self) -> None:
+        """Have `flush` end, `frozen`, where a write would wait. Streams that are no sockets wait all the same."""
+        self.blocking = isinstance(self.socket, Delivered)
+
+    def may_write(self) -> bool:
+        """Whether there is something to write, and nothing against it."""
+        if self.error is not None or self.frozen:
+            return False
+        return self.appended != self.written and self.bytes_xfer < self.limit
+
     def _write(self, pieces: list[bytes | memoryview]) -> int:
         try:
-            return self._socket.sendmsg(pieces)
+            if self.blocking:
+                return self.socket.sendmsg(pieces)
+            return cast("socket.socket", self.socket).sendmsg(pieces, (), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self.frozen = True
+            return 0
         except OSError as error:
             self.fail(error)
             return 0
@@ -158,13 +179,13 @@ class Channel:
         """Record `error` and make a blocked write return; from any thread."""
         self.fail(error)
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def deliver(self) -> bool:
         """All is written: have it reach a disk, or a command that ends well; whether it did."""
-        if isinstance(self._socket, Delivered):
+        if isinstance(self.socket, Delivered):
             try:
-                self._socket.deliver()
+                self.socket.deliver()
             except OSError as error:
                 self.fail(error)
                 return False
@@ -173,11 +194,11 @@ class Channel:
     def end(self) -> None:
         """Say that nothing more comes: the peer reads the end of the stream."""
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.fail(error)
 
     def close(self) -> None:
         """Close the socket."""
         with contextlib.suppress(OSError):
-            self._socket.close()
+            self.socket.close()

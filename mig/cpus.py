@@ -107,6 +107,8 @@ class Cpus:
         self.resumes = 0
         """How often all vCPUs were resumed."""
         self.started = False
+        self.notifiers: list[Callable[[bool], None]] = []
+        """Told, with the big lock held, when every vCPU was stopped (False) and when they run again (True)."""
         self.throttle_percent = 0
         """Share of the time that the vCPUs sleep."""
         self.heard: Callable[[str], None] | None = None
@@ -261,14 +263,22 @@ class Cpus:
         stopped = self.pause_all()
         if stopped and (listener := self.trace.listener) is not None:
             listener.event("vm_stopped", role=self.trace.role)
+        if stopped:
+            self.notify(running=False)
         if running and stopped and self.heard is not None:
             self.heard("STOP")
         return stopped
+
+    def notify(self, *, running: bool) -> None:
+        """Tell those who want to know."""
+        for told in tuple(self.notifiers):
+            told(running)
 
     def vm_start(self, event: str) -> None:
         """Let the guest run after `event`; raises `StateError` while a migration owns the stop."""
         running = self.state.follow(event) is RunState.RUNNING
         self.resume_all()
+        self.notify(running=running)
         if running and self.heard is not None:
             self.heard("RESUME")
 

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import HasFileno
+
 _WAKE_BYTES = 4096
 
 
@@ -48,7 +50,8 @@ class MainLoop:
         self._wake_out.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_out, selectors.EVENT_READ)
-        self._readers: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, dict[int, Callable[[], None]]] = {}
+        """Descriptor -> event -> callback."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -72,29 +75,55 @@ class MainLoop:
         heapq.heappush(self._timers, timer)
         self._wake()
 
-    def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None:
+    def add_reader(self, sock: HasFileno, callback: Callable[[], None]) -> None:
         """Call `callback` whenever `sock` can be read; with the big lock held."""
-        self._readers[sock.fileno()] = callback
-        self._selector.register(sock, selectors.EVENT_READ)
-        self._wake()
+        self._watch(sock, selectors.EVENT_READ, callback)
 
-    def remove_reader(self, sock: socket.socket) -> None:
-        """Watch `sock` no more; with the big lock held."""
-        del self._readers[sock.fileno()]
-        self._selector.unregister(sock)
+    def remove_reader(self, sock: HasFileno) -> None:
+        """Watch `sock` for reading no more; with the big lock held."""
+        self._watch(sock, selectors.EVENT_READ, None)
+
+    def add_writer(self, sock: HasFileno, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever `sock` takes bytes; with the big lock held."""
+        self._watch(sock, selectors.EVENT_WRITE, callback)
+
+    def remove_writer(self, sock: HasFileno) -> None:
+        """Watch `sock` for writing no more; with the big lock held."""
+        self._watch(sock, selectors.EVENT_WRITE, None)
+
+    def _watch(self, sock: HasFileno, event: int, callback: Callable[[], None] | None) -> None:
+        watched = self._watched.setdefault(sock.fileno(), {})
+        if watched:
+            self._selector.unregister(sock)
+        if callback is None:
+            del watched[event]
+        else:
+            watched[event] = callback
+        if watched:
+            self._selector.register(sock, sum(watched))
+        else:
+            del self._watched[sock.fileno()]
+        self._wake()
 
     def run(self) -> None:
         """Body of the thread: serve until `quit`."""
         while not self._quit:
             ready = self._selector.select(self._timeout())
             with self.big_lock:
-                for key, _ in ready:
+                for key, events in ready:
                     if key.fd == self._wake_out.fileno():
                         self._drain()
-                    elif (callback := self._readers.get(key.fd)) is not None:
-                        callback()
+                    else:
+                        self._call(key.fd, events)
                 self._run_timers()
                 self._run_bottom_halves()
+
+    def _call(self, descriptor: int, events: int) -> None:
+        # Looked up each time: a callback may have removed the other one, or the descriptor.
+        for event in (selectors.EVENT_READ, selectors.EVENT_WRITE):
+            callback = self._watched.get(descriptor, {}).get(event)
+            if events & event and callback is not None:
+                callback()
 
     def _timeout(self) -> float | None:
         if not self._timers:

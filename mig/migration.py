@@ -161,7 +161,7 @@ class Migration:
         held = MigrationState.PRE_SWITCHOVER
         if state != held.value or not self.state.move(held, "continue"):
             return False
-        self.released.set()
+        self.interrupt()
         return True
 
     def join(self, timeout: float | None = None) -> bool:
@@ -191,7 +191,7 @@ class Migration:
         self.interrupt()
 
     def interrupt(self) -> None:
-        """End every wait of the migration thread that is no write."""
+        """End every wait that is no write: whoever runs the migration looks at its state."""
         self.released.set()
         self.design.wake()
 

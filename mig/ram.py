@@ -61,6 +61,10 @@ class RamBlock:
         self.view = memoryview(self.memory)
         self.array: NDArray[np.uint8] = np.frombuffer(self.memory, dtype=np.uint8)
 
+    def release(self) -> None:
+        """Give the memory back to the kernel: every page reads as zeros from now on."""
+        self.memory.madvise(mmap.MADV_DONTNEED)
+
     def __repr__(self) -> str:
         return f"RamBlock({self.name!r}, offset={self.offset:#x}, length={self.used_length:#x})"
 

@@ -13,9 +13,10 @@ import errno
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from mig.convergence import SOON, Switchover
+from mig.convergence import SOON, AutoConverge, Switchover, Throttle
 from mig.cpus import Cpus
 from mig.migration import AtStop
+from mig.ram import PAGE_SIZE
 from mig.ram_save import RamSave
 from mig.runstate import UNDECIDED, MigrationState
 
@@ -75,7 +76,8 @@ class Steps(Design):
 
     def __init__(self, migration: Migration) -> None:
         super().__init__(migration)
-        self.switchover = Switchover(self.ram.bitmap.pages)
+        self.switchover = Switchover(self.ram.bitmap.pages * PAGE_SIZE)
+        self.auto_converge = AutoConverge(time.monotonic())
 
     def active(self) -> bool:
         """Whether there is still something to migrate."""
@@ -119,6 +121,10 @@ class Steps(Design):
         if not self.may_stop():
             self.iterate_locked()
             return False
+        return self.stop_and_complete()
+
+    def stop_and_complete(self) -> bool:
+        """Stop the guest and append the rest; whether that was done. The big lock is held."""
         self.migration.times.stop_begin = time.monotonic()
         if not self.stop_vm():
             return False
@@ -136,12 +142,31 @@ class Steps(Design):
         if self.ram.remaining:
             return False
         self.harvest()
+        return self.round_is_last()
+
+    def round_is_last(self) -> bool:
+        """Whether to stop the guest with what the harvest at the end of a round found."""
         soon = int(self.migration.bandwidth * SOON)
         return self.switchover.stop_now(self.ram.remaining, self.migration.threshold, soon)
 
     def harvest(self) -> None:
-        """Take over what the guest has dirtied. The big lock is held."""
-        self.ram.sync()
+        """Take over what the guest has dirtied, and slow it down if that is asked for. The big lock is held."""
+        found = self.ram.sync()
+        if self.migration.capabilities.auto_converge:
+            self.slow_down(found.newly * self.parameters.page_size)
+
+    def slow_down(self, newly: int) -> None:
+        """Have the vCPUs run as much as `newly` dirtied bytes and those sent since ask for. The big lock is held."""
+        asked = self.parameters
+        throttle = Throttle(
+            asked.throttle_trigger_threshold,
+            asked.cpu_throttle_initial,
+            asked.cpu_throttle_increment,
+            asked.max_cpu_throttle,
+        )
+        sent, percent = self.channel.written, self.cpus.throttle_percent
+        now = time.monotonic()
+        self.cpus.throttle(self.auto_converge.percent(now, newly, sent, throttle, percent))
 
     def iterate_locked(self) -> None:
         """Append a portion with the big lock held."""
@@ -219,9 +244,20 @@ class Steps(Design):
         self.cpus.throttle(0)
         if self.state.value is MigrationState.COMPLETED:
             self.cpus.state.follow("migration_done")
+            if self.migration.capabilities.release_ram:
+                self.release_ram()
         else:
             self.cpus.undo_stop()
         self.clean_up_later()
+
+    def release_ram(self) -> None:
+        """The guest is gone for good: give its memory back to the kernel. The big lock is held.
+
+        Not page by page as they are sent: until the commit the guest may have to go on here. QEMU 7.2, too, gives
+        nothing back before the source has given up the guest (in postcopy, which it can release during).
+        """
+        for block in self.ram.blocks:
+            block.release()
 
     def clean_up_later(self) -> None:
         """Have the rest done by whoever does it, in a moment."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mig.migration import Migration
 
 BLOCK = "ram"
-STRICT = frozenset({"thread"})
+STRICT = frozenset({"thread", "merged", "sync_only", "notified", "bitmap_thread"})
 """Designs that promise not to write under the big lock."""
 MOST_VCPUS: Final = 64
 MOST_PAGES: Final = 1 << 16

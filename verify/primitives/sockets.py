@@ -172,7 +172,7 @@ class Socket(Named):
         execution, me = self._use()
         if self.backlog is None:
             raise OSError(errno.EINVAL, "Invalid argument")
-        self._await(execution, me, "socket.accept", self, self.acceptable)
+        self._await(execution, me, "socket.accept", self, self.acceptable, self.timeout)
         peer = self.backlog.popleft()
         if not self.backlog:
             self.acceptable.set_closed()
@@ -181,15 +181,15 @@ class Socket(Named):
     # --- bytes
 
     def send(self, data: Buffer, flags: int = 0) -> int:
-        """Send what the buffer takes, at least one byte; return how many."""
-        del flags
+        """Send what the buffer takes, at least one byte; return how many. MSG_DONTWAIT: do not wait for room."""
         execution, me = self._use()
         stream = self._connected(self.tx)
         if not len(data):
             self._check_writable(stream)
             return 0
         self._used_by(me, stream.readable, self.rx.writable if self.rx is not None else None)
-        self._await(execution, me, "socket.send", stream, stream.writable)
+        timeout = 0.0 if flags & socket.MSG_DONTWAIT else self.timeout
+        self._await(execution, me, "socket.send", stream, stream.writable, timeout)
         self._check_writable(stream)
         with memoryview(data) as view, view.cast("B") as octets:
             count = stream.put(octets)
@@ -211,16 +211,22 @@ class Socket(Named):
             while at < len(octets):
                 at += self.send(octets[at:], flags)
 
-    def sendmsg(self, buffers: Iterable[Buffer], *_ancillary: object) -> int:
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        _ancillary: Iterable[object] = (),
+        flags: int = 0,
+        _address: object = None,
+    ) -> int:
         """Send a list of buffers as `send` would their concatenation."""
-        return self.send(b"".join(buffers))
+        return self.send(b"".join(buffers), flags)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Wait for bytes; return up to `size` of them, or none at the end of the stream."""
         execution, me = self._use()
         stream = self._connected(self.rx)
         self._used_by(me, stream.writable, self.tx.readable if self.tx is not None else None)
-        self._await(execution, me, "socket.recv", stream, stream.readable)
+        self._await(execution, me, "socket.recv", stream, stream.readable, self.timeout)
         return stream.take(size, peek=bool(flags & socket.MSG_PEEK))
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
@@ -348,8 +354,15 @@ class Socket(Named):
         execution.point(me, op, self)
         return Network.of(execution)
 
-    def _await(self, execution: Execution, me: Task, op: str, target: object, gate: Gate) -> None:
-        timeout = self.timeout
+    def _await(  # noqa: PLR0917 - who waits, how it is named, for what, how long
+        self,
+        execution: Execution,
+        me: Task,
+        op: str,
+        target: object,
+        gate: Gate,
+        timeout: float | None,
+    ) -> None:
         if timeout == 0.0:
             execution.point(me, op.replace("socket.", "socket.try_"), target)
             if not gate.open:
