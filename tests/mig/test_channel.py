@@ -163,3 +163,24 @@ def test_events() -> None:
     begin = {"bytes": 3, "big_lock_held": True}
     assert [begin, {**begin, "bytes": 1}] == notes.named("write_begin")
     assert [{**begin, "bytes": 2}, {**begin, "bytes": 1}] == notes.named("write_end")
+
+
+def test_without_waiting() -> None:
+    """Where a write would wait the flush ends, frozen; when the peer has read it goes on from there."""
+    near, far = socket.socketpair()
+    with near, far:
+        made = channel(near)
+        made.wait_no_more()
+        data = bytes(range(256)) * 8192
+        made.append([data])
+        made.flush()
+        assert made.frozen
+        assert 0 < made.written < len(data)
+        got = b""
+        while made.buffered:
+            got += far.recv(1 << 20)
+            made.flush()
+        near.shutdown(socket.SHUT_WR)
+        while piece := far.recv(1 << 20):
+            got += piece
+        assert (data, False, None) == (got, made.frozen, made.error)

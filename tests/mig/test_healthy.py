@@ -144,6 +144,7 @@ def test_release_ram() -> None:
         assert made.destination.ram.blocks()[0].array.all()
 
 
+@pytest.mark.slow
 def test_auto_converge(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guest that dirties faster than is sent is slowed down until it can be moved, and no longer."""
     monkeypatch.setattr("mig.convergence.PERIOD", 0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -136,3 +137,40 @@ def test_quit() -> None:
     made.join()
     made.schedule(lambda: seen.append(3))
     assert [2] == seen
+
+
+def test_reader_and_writer(loop: MainLoop) -> None:
+    """A socket may be watched both ways; each callback comes when its side is ready, until it is removed."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far:
+        while True:
+            try:
+                near.send(bytes(1 << 16))
+            except BlockingIOError:
+                break
+        read, wrote = threading.Event(), threading.Event()
+
+        def on_read() -> None:
+            loop.remove_reader(near)
+            read.set()
+
+        def on_write() -> None:
+            loop.remove_writer(near)
+            wrote.set()
+
+        with loop.big_lock:
+            loop.add_writer(near, on_write)
+            loop.add_reader(near, on_read)
+        far.send(b"!")
+        assert read.wait(WAIT)
+        assert not wrote.is_set()
+        far.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                far.recv(1 << 16)
+        assert wrote.wait(WAIT)
+        with loop.big_lock:
+            wrote.clear()
+            loop.add_writer(near, on_write)
+        assert wrote.wait(WAIT)

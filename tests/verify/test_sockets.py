@@ -279,3 +279,19 @@ def test_poll_on_files_passes_through(tmp_path: Any) -> None:
     assert {("poll.poll on files",), ("epoll.poll on files",)} <= {
         note.key for note in outcome.notes
     }
+
+
+def test_sending_without_waiting() -> None:
+    """MSG_DONTWAIT does not wait on a socket that blocks, real or modelled."""
+
+    def body() -> object:
+        near, far = socket.socketpair()
+        with near, far:
+            taken = 0
+            try:
+                while True:
+                    taken += near.sendmsg([b"x" * 1000, b"y" * 1000], (), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return taken > 0, near.getblocking()
+
+    assert (True, True) == body() == modelled(body)
