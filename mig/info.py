@@ -104,7 +104,7 @@ def of(migration: Migration) -> Info:
         downtime = (times.stop_end or now) - times.stop_begin
     stats = migration.ram.xbzrle_stats
     return Info(
-        status=state.shown,
+        status=migration.shown(state),
         total_time=(now - times.start) * 1000,
         setup_time=0.0 if times.set_up is None else (times.set_up - times.start) * 1000,
         downtime=downtime * 1000,

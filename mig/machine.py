@@ -91,7 +91,9 @@ class Machine:
         state = RunState.PRELAUNCH if role == "source" else RunState.INMIGRATE
         self.cpus: Cpus = design.cpus_class(self.big_lock, self.trace, programs, state)
         self.cpus.heard = self.events.tell
-        self._autostart = True
+        self.autostart = True
+        """Whether a guest that is awaited may run once it is here. Changed with the big lock held."""
+        self._source_ran = True
         self._starting = False
         self._closed = False
         self._register(programs)
@@ -121,7 +123,7 @@ class Machine:
         word = padded.rstrip(b"\0")
         if size != len(word) + 1 or not word.isascii():
             raise ValueError(f"a run state of {size} bytes: {word[:20]!r}")
-        self._autostart = word == b"running"
+        self._source_ran = word == b"running"
 
     # --- the user ----------------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Machine:
         Raises `MachineError` while another migration runs or when the guest is not here.
         """
         with self.settings_lock:
-            self._check_migratable()
+            self.check_migratable()
             self._starting = True
         try:
             self.mainloop  # noqa: B018 - the iothread has to run before the thread that relies on it
@@ -208,7 +210,8 @@ class Machine:
             self._starting = False
         return self.migration
 
-    def _check_migratable(self) -> None:
+    def check_migratable(self) -> None:
+        """Raise `MachineError` when no migration can begin now."""
         if self.migrating:
             raise MachineError("a migration is under way; cancel it or wait for its end")
         if self.cpus.state.value in {RunState.INMIGRATE, RunState.POSTMIGRATE, RunState.SHUTDOWN}:
@@ -224,7 +227,7 @@ class Machine:
         if migration is None:
             raise MachineError("no migration was started; nothing is held")
         if not migration.continue_from(state):
-            now = migration.state.value.shown
+            now = migration.shown(migration.state.value)
             raise MachineError(
                 f"the migration is in state {now!r}, not held in {state!r};"
                 " ask for its state, and continue from 'pre-switchover'"
@@ -281,9 +284,9 @@ class Machine:
         ]
 
     def start_guest(self) -> None:
-        """Everything is loaded: run the guest, unless it was paused at the source."""
+        """Everything is loaded: run the guest, unless it was paused at the source or is to wait."""
         with self.big_lock:
-            if self._autostart:
+            if self.autostart and self._source_ran:
                 self.cpus.vm_start("start")
             else:
                 self.cpus.vm_stop("stop")

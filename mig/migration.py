@@ -214,12 +214,18 @@ class Migration:
         """The figures as they are now."""
         return info.of(self)
 
+    def shown(self, state: MigrationState) -> str:
+        """QEMU's name for a state: it knows no commit, and `device` only after a pause."""
+        if state in {MigrationState.DEVICE, MigrationState.COMMITTED}:
+            return "device" if self.capabilities.pause_before_switchover else "active"
+        return str(state.value)
+
     # --- what the user is told, with capability `events` ------------------------------------------
 
     def note(self, old: MigrationState, new: MigrationState) -> None:
         """The state has moved."""
-        if self.capabilities.events and old.shown != new.shown:
-            self.machine.events.post("MIGRATION", status=new.shown)
+        if self.capabilities.events and self.shown(old) != self.shown(new):
+            self.machine.events.post("MIGRATION", status=self.shown(new))
 
     def deliver(self) -> None:
         """Tell of what was noted."""

@@ -49,11 +49,6 @@ class MigrationState(enum.Enum):
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
 
-    @property
-    def shown(self) -> str:
-        """QEMU's name for it: it knows no commit, and sends the devices then."""
-        return "device" if self is MigrationState.COMMITTED else self.value
-
 
 _RUN: Final[Mapping[tuple[RunState, str], RunState]] = {
     (RunState.PRELAUNCH, "start"): RunState.RUNNING,

@@ -14,7 +14,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from stress import hunt, migrate
+from stress import hunt, migrate, vm
 from stress.jobs import command as stress_command
 from stress.migration import guestperf, vinod
 from stress.reproduce import command as reproduce
@@ -58,6 +58,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     certificates.add_parser(commands)
     trace_cli.add_parser(commands)
     migrate.add_parser(commands)
+    vm.add_parser(commands)
     hunt.add_parser(commands)
     guestperf.add_parser(commands)
     vinod.add_parser(commands)
@@ -75,6 +76,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "regression": durable.run_regression,
         "trace": trace_cli.run,
         "migrate": migrate.run,
+        "vm": vm.run,
         "hunt": hunt.run,
         "guestperf": guestperf.run,
         "vinod-2012": vinod.run,

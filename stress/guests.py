@@ -101,6 +101,26 @@ def _entries(guest: GuestImage) -> dict[tuple[str, int], Mapping[str, object]]:
     }
 
 
+def fill(machine: Machine, guest: GuestImage) -> dict[str, bytes]:
+    """Give the machine the guest's memory, and its device sections to pass on.
+
+    Returns those sections, name/instance/version to body. The machine has the guest's blocks.
+    """
+    for block in guest.blocks:
+        if block.data:
+            machine.ram.find(block.name).view[:] = block.data
+    entries, opaque = _entries(guest), {}
+    for section in guest.devices:
+        key = (section.name, section.instance)
+        if key in machine.registry.devices:
+            continue
+        machine.registry.add_opaque(
+            section.name, section.instance, section.version, section.body, entries.get(key)
+        )
+        opaque[f"{section.name}/{section.instance}/{section.version}"] = section.body
+    return opaque
+
+
 class Source:
     """The machine that is migrated away, and its one migration."""
 
@@ -118,29 +138,14 @@ class Source:
             ),
             name=guest.machine,
         )
-        for block in guest.blocks:
-            if block.data:
-                self.machine.ram.find(block.name).view[:] = block.data
+        self.opaque = fill(self.machine, guest)
+        """Device sections passed on: name/instance/version to body."""
         if options.load is not None:
             options.load.fill(self.machine.ram.blocks()[0])
         self.time_limit = options.time_limit
         self.late = False
-        self.opaque: dict[str, bytes] = {}
-        """Device sections passed on: name/instance/version to body."""
-        self._add_devices(guest)
         self._migration: Migration | None = None
         self._digested = 0
-
-    def _add_devices(self, guest: GuestImage) -> None:
-        entries = _entries(guest)
-        for section in guest.devices:
-            key = (section.name, section.instance)
-            if key in self.machine.registry.devices:
-                continue
-            self.machine.registry.add_opaque(
-                section.name, section.instance, section.version, section.body, entries.get(key)
-            )
-            self.opaque[f"{section.name}/{section.instance}/{section.version}"] = section.body
 
     @property
     def migration(self) -> Migration:

@@ -96,8 +96,8 @@ class Steps(Design):
     def set_up(self) -> None:
         """The beginning is over."""
         self.migration.times.set_up = time.monotonic()
-        self.state.move(MigrationState.SETUP, "set up")
         self.migration.tell_passes()
+        self.state.move(MigrationState.SETUP, "set up")
 
     def setup_harvest(self) -> None:
         """All pages dirty; logging on; and only then the shared log cleared. Both locks are held.

@@ -5,5 +5,7 @@
 | `framing`, `messages` | bytes to commands, values to bytes; bounded, no I/O |
 | `arguments`, `dispatch`, `session` | types of arguments, the table of commands, one client's conversation |
 | `connection`, `server` | a client's socket; the monitor's thread |
-| `text` | what the human monitor prints: `info migrate` and others |
+| `answers`, `text` | the queries' answers as values; what the human monitor prints: `info migrate` and others |
+| `outgoing`, `arriving` | a user's migrations: connected in the background; the one that is waited for |
+| `commands`, `served` | the commands of a machine; machine, monitor and events put together |
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
+from mig.capabilities import CapabilityError
 from mig.machine import MachineError
 from mig.monitor.arguments import Struct
 from mig.monitor.messages import QmpError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[dict[str, Json]], Json]
 
-REFUSALS: Final = (MachineError, StateError, ParameterError, TransportError)
+REFUSALS: Final = (MachineError, StateError, ParameterError, CapabilityError, TransportError)
 """What the engine raises for a command that cannot be carried out now."""
 NOTHING: Final = Struct()
 """No arguments."""
