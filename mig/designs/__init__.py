@@ -18,6 +18,7 @@ from mig.designs.rfc_v1 import RfcV1
 from mig.designs.sync_only import BitmapThread, SyncOnly
 from mig.designs.thread import Merged, Thread
 from mig.designs.timer import Timer
+from mig.ram_save import RamSave
 
 if TYPE_CHECKING:
     from mig.designs.base import Design
@@ -44,6 +45,9 @@ def combine(*faults: type[Thread]) -> type[Thread]:
     """Design `thread` with all of these faults; two that replace the same step: the first one's."""
     bases = tuple(dict.fromkeys(faults)) or (Thread,)
     cpus = dict.fromkeys(fault.cpus_class for fault in bases if fault.cpus_class is not Cpus)
+    saves = dict.fromkeys(
+        fault.ram_save_class for fault in bases if fault.ram_save_class is not RamSave
+    )
     names = (part for fault in bases for part in fault.name.split("+")[1:])
     return type(
         "Combined",
@@ -51,6 +55,7 @@ def combine(*faults: type[Thread]) -> type[Thread]:
         {
             "name": "+".join(("thread", *dict.fromkeys(names))),
             "cpus_class": type("CombinedCpus", tuple(cpus) or (Cpus,), {}),
+            "ram_save_class": type("CombinedRamSave", tuple(saves) or (RamSave,), {}),
             "__doc__": "Design `thread` with several faults.",
             "__module__": __name__,
         },

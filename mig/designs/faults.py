@@ -13,8 +13,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from mig.bitmap import MAX_PAGES
 from mig.cpus import Cpus
 from mig.designs.thread import Merged, Thread
+from mig.parameters import UNLIMITED
 from mig.ram_save import RamSave
 from mig.runstate import RunState
 
@@ -156,6 +158,37 @@ class EstimateByAppend(Merged):
         self.copied, self.copy_seconds = 0, 0.0
 
 
+class UnboundedRamSave(RamSave):
+    """A walk that asks the clock when to end, and not what the window still allows."""
+
+    def portion(self) -> list[bytes]:
+        """What can be walked within `iterate_ms`."""
+        self._check_version()
+        return self._walk(MAX_PAGES, None, self.parameters.iterate_ms / 1000)
+
+
+class FlushBeyondBudget(Merged):
+    """The limiter looks between two writes only, and a write takes all that is buffered.
+
+    An iteration appends for up to 50 ms at the speed of copying; one flush then writes that, many times the budget of
+    the window. Part of what looked like the series' speed was this.
+    Established: QEMU until bde54c08b4 (February 2013: "sending more was possible if the buffer was large"). The last
+    flush is left to the other faults.
+    """
+
+    name = "thread+flush-beyond-budget"
+    ram_save_class: ClassVar[type[RamSave]] = UnboundedRamSave
+
+    def flush(self) -> None:
+        """Write all that is buffered, if the window's budget is not yet spent."""
+        channel = self.channel
+        limit = channel.limit
+        if channel.bytes_xfer < limit:
+            channel.limit = UNLIMITED
+        super().flush()
+        channel.limit = limit
+
+
 class StopByBottomHalf(Merged):
     """Fault (c), H2: the guest is stopped by a bottom half, and a flag says so too early.
 
@@ -279,6 +312,7 @@ FAULTS: Final[tuple[type[Thread], ...]] = (
     CloseUnderBigLock,
     RamlistMutexLeak,
     EstimateByAppend,
+    FlushBeyondBudget,
     StopByBottomHalf,
     NotifyOneStopper,
     StateAfterPause,

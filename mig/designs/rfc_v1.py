@@ -12,25 +12,34 @@ from mig.designs.faults import (
     CloseUnderBigLock,
     DrainWithoutRefill,
     EstimateByAppend,
+    FlushBeyondBudget,
+    LeakingRamSave,
     NotifyOneCpus,
     RamlistMutexLeak,
     SkipSetupHarvest,
     StateAfterPauseCpus,
     StopByBottomHalf,
+    UnboundedRamSave,
 )
 
 if TYPE_CHECKING:
     from mig.cpus import Cpus
+    from mig.ram_save import RamSave
 
 
 class RfcCpus(NotifyOneCpus, StateAfterPauseCpus):
     """vCPUs with both faults of the stop hand-shake."""
 
 
+class RfcRamSave(LeakingRamSave, UnboundedRamSave):
+    """A walk with both its faults."""
+
+
 class RfcV1(
     SkipSetupHarvest,
     DrainWithoutRefill,
     CloseUnderBigLock,
+    FlushBeyondBudget,
     RamlistMutexLeak,
     EstimateByAppend,
     StopByBottomHalf,
@@ -39,3 +48,4 @@ class RfcV1(
 
     name = "rfc_v1"
     cpus_class: ClassVar[type[Cpus]] = RfcCpus
+    ram_save_class: ClassVar[type[RamSave]] = RfcRamSave

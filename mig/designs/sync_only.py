@@ -54,10 +54,9 @@ class BitmapThread(SyncOnly):
         self.over = False
         self.keeper = threading.Thread(target=self.keep, name="dirty bitmap", daemon=True)
 
-    def start(self) -> None:
-        """Start both threads."""
+    def start_helpers(self) -> None:
+        """Start the bitmap thread."""
         self.keeper.start()
-        super().start()
 
     def keep(self) -> None:
         """Body of the bitmap thread."""

@@ -40,9 +40,13 @@ class Thread(Steps):
         return threading.Thread(target=self.run, name="migration", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and those that it needs."""
+        self.start_helpers()
         if (thread := self.migration.thread) is not None:
             thread.start()
+
+    def start_helpers(self) -> None:
+        """Start what the migration thread relies on: nothing but the iothread, which runs."""
 
     def run(self) -> None:
         """Body of the migration thread: set up, then produce and write until the state is no longer active."""

@@ -144,6 +144,7 @@ def cancel_against_complete(design: str = "thread") -> None:
         step.switch_over()
         step.complete()
     machine.mainloop  # noqa: B018 - cleans up
+    step.start_helpers()
 
     peer = threading.Thread(target=read, name="peer")
     monitor = threading.Thread(target=moving.cancel, name="monitor")

@@ -14,6 +14,7 @@ from mig.designs.faults import (
     CloseUnderBigLock,
     DrainWithoutRefill,
     EstimateByAppend,
+    FlushBeyondBudget,
     LeakingRamSave,
     NotifyOneCpus,
     NotifyOneStopper,
@@ -129,6 +130,32 @@ def test_leak() -> None:
     migration.channel.fail(OSError("gone"))
     assert [] == walk.iterate()
     assert machine.ram.mutex.locked()
+    near.close()
+    far.close()
+    machine.close()
+
+
+@pytest.mark.parametrize(
+    ("design", "most"), [(Thread, 11), (FlushBeyondBudget, 64), (designs.by_name("rfc_v1"), 64)]
+)
+def test_budget_of_a_window(design: type[Thread], most: int) -> None:
+    """One walk and one flush write no more than the window's budget; with the fault, all that was walked."""
+    near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    machine = make(vcpus=0, pages=64, design=design)
+    machine.ram.blocks()[0].array[:] = 7
+    machine.set_parameters(max_bandwidth=10 * 10 * PAGE_SIZE, batch_pages=1)
+    migration = Migration(machine, near, design)
+    steps = migration.design
+    assert isinstance(steps, Thread)
+    steps.ram.fill()
+    migration.state.follow("start")
+    migration.state.follow("set up")
+    steps.iterate()
+    steps.flush()
+    assert (most - 1) * PAGE_SIZE < migration.channel.appended < (most + 1) * PAGE_SIZE
+    assert min(10, most) == min(10, migration.channel.written // PAGE_SIZE)
+    assert (most == 64) == (migration.channel.written > steps.channel.limit)
     near.close()
     far.close()
     machine.close()
