@@ -68,6 +68,8 @@ _ST_AT: Final = 32
 _XMM_AT: Final = 160
 _XSTATE_AT: Final = 512
 _X87_AND_SSE: Final = 3
+_RESUME: Final = 1 << 16
+"""A flag that says that an instruction is tried again; it matters to breakpoints only."""
 _IMMEDIATE_EXIT_AT: Final = 1
 _EXIT_REASON_AT: Final = 8
 _IO_AT: Final = 32
@@ -81,6 +83,13 @@ TABLES_AT: Final = PAGE_SIZE
 """Where the page tables lie in guest memory: the top two, then one for each GiB."""
 MAX_GIB: Final = 8
 """Most guest memory that the tables cover."""
+TASK_AT: Final = TABLES_AT + (2 + MAX_GIB) * PAGE_SIZE
+"""Where the task segment lies: a page of zeros but for where its map of ports begins, so all are free.
+
+Some KVMs look there although the flags give ring 3 its ports.
+"""
+_PORT_MAP: Final = (0x66, 0x68)
+"""Where a task segment says where its map of ports begins, and where that is."""
 
 
 def _address(array: NDArray[np.uint8] | NDArray[np.uint32] | NDArray[np.uint64]) -> int:
@@ -88,16 +97,19 @@ def _address(array: NDArray[np.uint8] | NDArray[np.uint32] | NDArray[np.uint64])
 
 
 def write_tables(block: RamBlock) -> None:
-    """Write page tables into the block at 0: every address is itself, for ring 3; raises `GuestError`.
+    """Write page tables and a task segment into the block at 0; raises `GuestError`.
 
+    Every address is itself, for ring 3.
     Pages of 2 MiB, with the accessed and dirty bits set, so that nothing writes to the tables later.
     """
     gib = -(-block.used_length >> 30) or 1
-    if block.offset != 0 or gib > MAX_GIB or block.pages < 3 + MAX_GIB:
+    if block.offset != 0 or gib > MAX_GIB or block.used_length < TASK_AT + PAGE_SIZE:
         raise GuestError(
             f"RAM of {block.used_length} bytes at {block.offset:#x}; a KVM guest needs one block at"
-            f" 0, from {3 + MAX_GIB} pages to {MAX_GIB} GiB"
+            f" 0, from {TASK_AT + PAGE_SIZE} bytes to {MAX_GIB} GiB"
         )
+    block.array[TABLES_AT : TASK_AT + PAGE_SIZE] = 0
+    struct.pack_into("<H", block.view, TASK_AT + _PORT_MAP[0], _PORT_MAP[1])
     words = block.array.view(np.uint64)
     at = TABLES_AT // 8
     words[at] = TABLES_AT + PAGE_SIZE | 0x27  # present, writable, user, accessed
@@ -223,7 +235,7 @@ class VcpuDevice:
         fcntl.ioctl(self._fd, _GET_SREGS, sregs, True)
         code = _SEGMENT.pack(0, 0xFFFFFFFF, 0x33, 11, 1, 3, 0, 1, 1, 1, 0, 0, 0)
         data = _SEGMENT.pack(0, 0xFFFFFFFF, 0x2B, 3, 1, 3, 1, 1, 0, 1, 0, 0, 0)
-        task = _SEGMENT.pack(0, 0x67, 0x40, 11, 1, 0, 0, 0, 0, 0, 0, 0, 0)
+        task = _SEGMENT.pack(TASK_AT, PAGE_SIZE - 1, 0x40, 11, 1, 0, 0, 0, 0, 0, 0, 0, 0)
         sregs[: 7 * _SEGMENT.size] = code + 5 * data + task
         apic = _CONTROL.unpack_from(sregs, _CONTROL_AT)[6]
         # Protection and paging; physical address extension and SSE; long mode, no-execute, syscalls.
@@ -274,7 +286,7 @@ class VcpuDevice:
     def read(self) -> dict[str, int]:
         """Every register by its name (`mig.vcpu.x86`)."""
         values = self.general()
-        values["rflags"] &= ~IO_PRIVILEGE
+        values["rflags"] &= ~(IO_PRIVILEGE | _RESUME)
         sregs = bytearray(_SREGS_BYTES)
         fcntl.ioctl(self._fd, _GET_SREGS, sregs, True)
         for name, at in (("fs_base", 3), ("gs_base", 4)):

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from mig.machine import MakeProgram
     from mig.migration import Migration
     from mig.transport import Stream
+    from mig.vcpu.guests import CountingGuest
     from stress.digests import Digests
+    from stress.real_guests import Running
 
 PAGE: Final = 4096
 FILLED: Final = 3
@@ -74,13 +76,6 @@ def programs(vcpus: int, dirty_rate: int) -> list[MakeProgram]:
     return [partial(_program, number, rate) for number, rate in enumerate(shares)]
 
 
-def vcpus_of(options: MigrateOptions) -> list[MakeProgram]:
-    """The programs that the options ask for."""
-    if options.load is not None:
-        return options.load.programs()
-    return programs(options.vcpus, options.dirty_rate)
-
-
 def vcpu_states(machine: Machine) -> dict[str, bytes]:
     """The registers of every vCPU, name/instance/version to bytes; no vCPU may run."""
     return {
@@ -124,12 +119,13 @@ def fill(machine: Machine, guest: GuestImage) -> dict[str, bytes]:
 class Source:
     """The machine that is migrated away, and its one migration."""
 
-    def __init__(self, guest: GuestImage, options: MigrateOptions) -> None:
+    def __init__(self, guest: GuestImage, options: MigrateOptions, runs: Running) -> None:
         blocks = [(block.name, block.length) for block in guest.blocks]
+        self._runs = runs
         self.machine = Machine(
             "source",
             blocks,
-            vcpus_of(options),
+            runs.programs,
             designs.by_name(options.design),
             Parameters(
                 max_bandwidth=options.max_bandwidth,
@@ -137,15 +133,23 @@ class Source:
                 drain_limit=options.drain_limit,
             ),
             name=guest.machine,
+            log=runs.log,
         )
         self.opaque = fill(self.machine, guest)
         """Device sections passed on: name/instance/version to body."""
         if options.load is not None:
             options.load.fill(self.machine.ram.blocks()[0])
+        if runs.counting is not None:
+            runs.counting.prepare(self.machine)
         self.time_limit = options.time_limit
         self.late = False
         self._migration: Migration | None = None
         self._digested = 0
+
+    @property
+    def counting(self) -> CountingGuest | None:
+        """The counting guest that runs here; None for another one."""
+        return self._runs.counting
 
     @property
     def migration(self) -> Migration:
@@ -221,3 +225,4 @@ class Source:
     def close(self) -> None:
         """End all threads."""
         self.machine.close()
+        self._runs.close()

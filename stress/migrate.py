@@ -20,7 +20,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from mig import image, transport
-from stress import digests, guests
+from mig.vcpu.guests import DIRTY_LOGS, LOGS
+from stress import digests, guests, real_guests
 from stress.destination import DestinationProcess
 from stress.files import directory_for
 from stress.migrate_types import (
@@ -109,6 +110,8 @@ def _listening(
                 "blocks": blocks,
                 "vcpus": options.vcpus,
                 "dirty_rate": options.dirty_rate,
+                "guest": options.guest,
+                "dirty_log": options.dirty_log or "",
                 "load": "" if options.load is None else options.load.as_text(),
                 # Later than the source's own, whose report shows both processes.
                 "stall_ms": int((options.stall_timeout + DESTINATION_GRACE) * 1000),
@@ -169,6 +172,7 @@ def _outcome(
         return MigrateResult(figures=figures, error="; ".join(reasons), converged=not source.late)
     loaded = destination.wait_for("digests", give_up=hang.event)
     memory = _compared_memory(source, loaded)
+    guest, stores, broken = _asked_guest(source, destination, hang)
     devices, devices_differ = _compared_devices(source, loaded, result)
     return MigrateResult(
         figures=figures,
@@ -176,7 +180,21 @@ def _outcome(
         differing=memory.pages,
         devices_compared=devices,
         devices_differing=devices_differ,
+        guest=guest,
+        stores_there=stores,
+        rule_broken=broken,
     )
+
+
+def _asked_guest(
+    source: guests.Source, destination: DestinationProcess, hang: _Hang
+) -> tuple[str, int | None, str]:
+    """Which counting guest there is, what it did at the destination, and how its rule is broken."""
+    if (counting := source.counting) is None:
+        return "", None, ""
+    answer = destination.wait_for("guest", give_up=hang.event)
+    name = f"{counting.kind}, dirty log {counting.log_name}"
+    return name, answer.number("stores"), answer.text("faults")
 
 
 def _note(source: guests.Source) -> None:
@@ -224,7 +242,8 @@ def _run(
     way: Way,
 ) -> MigrateResult:
     hang = _Hang(destination)
-    source = guests.Source(guest, options)
+    pages = sum(block.length for block in guest.blocks) // guests.PAGE
+    source = guests.Source(guest, options, real_guests.of_options(options, pages))
     hung = False
     try:
         with CounterWatchdog(
@@ -293,6 +312,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=defaults.drain_limit,
         help="bytes of the last flush (2G - 1)",
     )
+    add(
+        "--guest",
+        choices=LOGS,
+        default=defaults.guest,
+        help="who executes: Python, or machine code (soft)",
+    )
+    add("--dirty-log", choices=DIRTY_LOGS, help="who notices what is written (the guest's best)")
     add("--shape", choices=SHAPES, help="a guest that does what this load does")
     add("--working-set", type=sized, default=0, help="bytes that its vCPUs write to (the shape's)")
     add("--slow-by", type=float, default=1.0, help="divide its vCPUs' speed (1)")

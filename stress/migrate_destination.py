@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from mig import transport
 from mig.incoming import Incoming, State
 from mig.machine import Machine
-from stress import digests, guests
-from stress.migration.workloads import Load
+from stress import digests, guests, real_guests
+from stress.migrate_types import MigrateInputError
 from stress.side_channel import ChannelError, Message, receive, send
 from stress.watchdog.counter import CounterWatchdog
 
@@ -84,17 +84,20 @@ def _result_message(incoming: Incoming) -> Message:
 
 def _serve(orders: BinaryIO, answers: BinaryIO, order: Message, progress: _Progress) -> None:
     try:
+        runs = real_guests.of_order(order)
         listener = transport.listen(order.text("uri"))
-    except transport.TransportError as error:
+    except (MigrateInputError, transport.TransportError) as error:
         send(answers, Message("refused", {"error": str(error)}))
         return
-    load = order.text("load")
-    made = (
-        Load.from_text(load).programs()
-        if load
-        else guests.programs(order.number("vcpus"), order.number("dirty_rate"))
+    machine = Machine(
+        "destination",
+        order.pairs("blocks"),
+        runs.programs,
+        name=order.text("machine"),
+        log=runs.log,
     )
-    machine = Machine("destination", order.pairs("blocks"), made, name=order.text("machine"))
+    arrived: list[int] = []
+    broken: list[str] = []
     try:
         with listener:
             send(answers, Message("listening", {"uri": listener.uri}))
@@ -107,6 +110,9 @@ def _serve(orders: BinaryIO, answers: BinaryIO, order: Message, progress: _Progr
 
         def hand_over_digests() -> None:
             progress.waiting.set()
+            if runs.counting is not None:
+                arrived.extend(runs.counting.counts(machine))
+                broken.extend(runs.counting.faults(machine))
             with telling:
                 send(answers, _digest_message(machine, answers))
 
@@ -122,11 +128,15 @@ def _serve(orders: BinaryIO, answers: BinaryIO, order: Message, progress: _Progr
                 telling.release()
         progress.waiting.set()
         send(answers, _result_message(incoming))
+        if runs.counting is not None and incoming.state is State.COMPLETED:
+            stores, later = real_guests.gone_on(runs.counting, machine, arrived)
+            send(answers, Message("guest", {"stores": stores, "faults": "; ".join(broken + later)}))
         receive(orders)
     except transport.TransportError as error:
         send(answers, Message("result", {"completed": False, "error": str(error)}))
     finally:
         machine.close()
+        runs.close()
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ import pathlib
 from typing import Final
 
 from mig import designs, transport
+from mig.vcpu.guests import log_for
+from mig.vcpu.x86 import GuestError
 from stress import migrate_ways
 from stress.migration.workloads import SHAPES, Load
 from stress.watchdog import EXIT_HANG
@@ -69,6 +71,10 @@ class MigrateOptions:
     """Byte budget of the last flush in the designs that have one."""
     series: pathlib.Path | None = None
     """File of figures over time, a JSON object a line."""
+    guest: str = "soft"
+    """Who executes: "soft" (Python), "unicorn" or "kvm" (the counting guest, machine code)."""
+    dirty_log: str | None = None
+    """Who finds out what was written: "accessor", "pagescan" or "kvm"; None: the guest's best."""
 
     def check(self) -> None:
         """Raise `MigrateInputError` for the first value that is out of range."""
@@ -77,6 +83,7 @@ class MigrateOptions:
             raise MigrateInputError(
                 f"unknown design {self.design!r}; choose one of {', '.join(known)}"
             )
+        self._check_guest()
         if self.load is not None:
             self._check_load(self.load)
         elif self.image is None and not (0 < self.ram <= MAX_RAM and self.ram % PAGE == 0):
@@ -98,6 +105,16 @@ class MigrateOptions:
             migrate_ways.check(self.uri)
         except transport.TransportError as error:
             raise MigrateInputError(str(error)) from None
+
+    def _check_guest(self) -> None:
+        try:
+            log_for(self.guest, self.dirty_log)
+        except GuestError as error:
+            raise MigrateInputError(str(error)) from None
+        if self.guest != "soft" and (self.image is not None or self.load is not None):
+            raise MigrateInputError(
+                f"guest {self.guest!r} brings its own memory; leave out --image and --shape"
+            )
 
     @staticmethod
     def _check_load(load: Load) -> None:
@@ -184,12 +201,19 @@ class MigrateResult:
     """False where the time limit came first, and the migration was cancelled for it."""
     hung: bool = False
     hang_report: pathlib.Path | None = None
+    guest: str = ""
+    """Which counting guest, with which dirty log; empty for a guest in Python."""
+    stores_there: int | None = None
+    """Stores it made at the destination; None where it was not asked."""
+    rule_broken: str = ""
+    """How memory at the destination breaks the counting guest's rule, before or after those stores."""
 
     @property
     def equal(self) -> bool:
         """Completed, and memory and device sections were compared and are equal."""
         compared = self.error is None and self.compared > 0
-        return compared and not self.differing and not self.devices_differing
+        counts = not self.rule_broken and self.stores_there != 0
+        return compared and not self.differing and not self.devices_differing and counts
 
     @property
     def exit_code(self) -> int:
@@ -212,6 +236,13 @@ class MigrateResult:
                 f" {len(self.devices_differing)} differ"
             )
             lines.extend(f"  differs: {name}" for name in self.devices_differing[:10])
+        if self.stores_there is not None:
+            rule = (
+                f"breaks its rule: {self.rule_broken}" if self.rule_broken else "keeps to its rule"
+            )
+            lines.append(
+                f"guest: {self.guest}; it {rule}, and made {self.stores_there} stores at the destination"
+            )
         if self.error is not None:
             lines.append(f"failed: {self.error}")
         if self.hang_report is not None:

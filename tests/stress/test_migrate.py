@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import socket
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mig.vcpu.guests import why_not
 from stress import guests
 from stress import migrate as command
 from stress.migrate_types import (
@@ -75,6 +77,22 @@ def test_small_guest(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path,
     assert figures["total"] == 2 << 20
     assert figures["dirty_sync_count"] == 1 + len(figures["sync_dirty"]) >= 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["unicorn", "kvm"])
+def test_counting_guest(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, kind: str
+) -> None:
+    """Machine code arrives equal, keeps to its rule at the destination and counts on there."""
+    if (reason := why_not(kind)) is not None:
+        pytest.skip(reason)
+    argv = ("--ram", "2M", "--guest", kind, "--output", str(tmp_path), "--max-bandwidth", "1G")
+    code, text, err = run(capsys, *argv, "--json")
+    result = json.loads(text)
+    assert (0, "", True, "") == (code, err, result["equal"], result["rule_broken"])
+    assert result["guest"].startswith(f"{kind}, dirty log ")
+    assert result["stores_there"] >= 2
 
 
 @pytest.mark.slow
@@ -158,13 +176,16 @@ BAD = [
     (["--series", "/dev/null/x"], "--series /dev/null/x cannot be written"),
     (["--output", "pyproject.toml"], "--output pyproject.toml: pyproject.toml is no directory"),
     (["--shape", "idle", "--image", "x"], "leave out --shape or --image"),
+    (["--guest", "kvm", "--dirty-log", "accessor"], "cannot have the dirty log 'accessor'"),
+    (["--guest", "unicorn", "--image", "x"], "leave out --image and --shape"),
+    (["--guest", "unicorn", "--ram", "64K"], "65536 bytes of RAM for 2 vCPUs that count"),
     (["--slow-by", "2"], "are a load's; give --shape"),
     (["--working-set", "1M"], "are a load's; give --shape"),
     (["--image", "/nowhere/guest.mig"], "/nowhere/guest.mig: cannot be read (No such file"),
 ]
 
 
-@pytest.mark.parametrize(("argv", "what"), BAD, ids=[argv[0] + argv[1] for argv, _ in BAD])
+@pytest.mark.parametrize(("argv", "what"), BAD, ids=["".join(argv) for argv, _ in BAD])
 def test_bad_input(capsys: pytest.CaptureFixture[str], argv: list[str], what: str) -> None:
     """Bad input gives exit code 2 and one line that names the value; nothing is printed."""
     code, out, err = run(capsys, *argv)
@@ -253,6 +274,20 @@ def test_results_that_are_not_equal() -> None:
         5,
         "every thread's backtrace: out/hang-1.txt",
     )
+
+
+def test_guest_that_breaks_its_rule() -> None:
+    """A guest that does not count on, or whose memory breaks its rule, is not equal, and it is said how."""
+    whole = MigrateResult(FIGURES, compared=2, guest="kvm, dirty log kvm", stores_there=3)
+    assert (True, 0) == (whole.equal, whole.exit_code)
+    assert (
+        "guest: kvm, dirty log kvm; it keeps to its rule, and made 3 stores at the destination"
+        in whole.lines()
+    )
+    still = dataclasses.replace(whole, stores_there=0)
+    broken = dataclasses.replace(whole, rule_broken="page 7 holds 3")
+    assert (False, False, 1) == (still.equal, broken.equal, broken.exit_code)
+    assert any("breaks its rule: page 7 holds 3" in line for line in broken.lines())
 
 
 def test_options_are_checked_before_anything_runs() -> None:

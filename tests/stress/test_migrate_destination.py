@@ -20,6 +20,8 @@ ORDER: dict[str, Value] = {
     "vcpus": 1,
     "dirty_rate": 0,
     "load": "",
+    "guest": "soft",
+    "dirty_log": "",
     "stall_ms": 20_000,
     "output": "stage3-out",
 }
