@@ -14,7 +14,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from stress import hunt, migrate, vm
+from stress import hunt, migrate, museum, vm
 from stress.jobs import command as stress_command
 from stress.migration import guestperf, vinod
 from stress.reproduce import command as reproduce
@@ -40,6 +40,7 @@ CONTROLLED = frozenset(
         "merge",
         "reproduce",
         "hunt",
+        "museum",
         "lock-order",
         "regression",
         "verify-fix",
@@ -60,6 +61,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     migrate.add_parser(commands)
     vm.add_parser(commands)
     hunt.add_parser(commands)
+    museum.add_parser(commands)
     guestperf.add_parser(commands)
     vinod.add_parser(commands)
     watch.add_parser(commands)
@@ -78,6 +80,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "migrate": migrate.run,
         "vm": vm.run,
         "hunt": hunt.run,
+        "museum": museum.run,
         "guestperf": guestperf.run,
         "vinod-2012": vinod.run,
         "watch": watch.run,

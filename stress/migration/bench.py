@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from mig.migration import Migration
 
 BLOCK = "ram"
+LOW = "low"
 STRICT = frozenset({"thread", "merged", "sync_only", "notified", "bitmap_thread"})
 """Designs that promise not to write under the big lock."""
+ROUNDS = frozenset({"thread"})
+"""Designs that promise to harvest between rounds only."""
 MOST_VCPUS: Final = 64
 MOST_PAGES: Final = 1 << 16
 
@@ -69,7 +72,8 @@ class Bench:
     """A source and a destination of `pages` pages with `vcpus` vCPUs, each of which makes `writes` stores.
 
     vCPU n writes to pages n, n + 1, ...; pages are shared, words are not. `drain_limit` is the byte
-    budget of design `rfc_v1`'s last flush.
+    budget of design `rfc_v1`'s last flush. With `low` the machine has a block of so many pages below that of the guest;
+    `small`: pages are walked one by one, two in one hold of the locks.
     """
 
     def __init__(
@@ -82,8 +86,12 @@ class Bench:
         drain_limit: int | None = None,
         downtime_limit_ms: int = 300,
         born_dirty: bool = True,
+        low: int = 0,
+        small: bool = False,
     ) -> None:
         limit = {} if drain_limit is None else {"drain_limit": drain_limit}
+        if small:
+            limit |= {"batch_pages": 1, "portion_pages": 2}
         self.parameters = Parameters(downtime_limit_ms=downtime_limit_ms, **limit)
         try:
             self.design = by_name(design)
@@ -93,11 +101,12 @@ class Bench:
         _check("pages", pages, 1, MOST_PAGES)
         _check("writes", writes, 0, MOST_PAGES)
         self.born_dirty = born_dirty
+        self.blocks = [(LOW, low * PAGE_SIZE)] * (low > 0) + [(BLOCK, pages * PAGE_SIZE)]
         self.pages = pages
         self.writes = writes
         self.sockets: list[socket.socket] = []
         self.done = [threading.Event() for _ in range(vcpus)]
-        self.oracle = Oracle(self.content, strict_writes=design in STRICT)
+        self.oracle = Oracle(self.content, strict_writes=design in STRICT, rounds=design in ROUNDS)
         self.source = self._machine("source", vcpus)
         for page in range(pages):
             # Some content: a page of zeros takes nine bytes on the wire, and no buffer would ever
@@ -113,7 +122,7 @@ class Bench:
         self.oracle.attach(trace)
         machine = Machine(
             "source" if role == "source" else "destination",
-            [(BLOCK, self.pages * PAGE_SIZE)],
+            self.blocks,
             [self._guest] * vcpus,
             self.design if role == "source" else by_name("thread"),
             self.parameters,
@@ -163,12 +172,12 @@ class Bench:
         """Compare both sides; called when the destination is loaded and has run nothing."""
         if self.destination is None:
             return
-        ours, theirs = self.source.ram.find(BLOCK), self.destination.ram.find(BLOCK)
         differ = [
-            page
-            for page in range(self.pages)
+            ours.first_page + page
+            for ours in map(self.source.ram.find, dict(self.blocks))
+            for page in range(ours.pages)
             if ours.view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
-            != theirs.view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+            != self.destination.ram.find(ours.name).view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
         ]
         if differ:
             verify.broken(
@@ -184,6 +193,16 @@ class Bench:
         """Wait until every vCPU has done its stores, on the side that runs the guest."""
         for done in self.done:
             done.wait()
+
+    def check_locks(self) -> None:
+        """When a migration is over, its thread and the guest's need no lock for good."""
+        moving, machine = self.source.migration, self.source
+        if moving is None or (moving.thread is not None and moving.thread.is_alive()):
+            return
+        held = {"the bitmap lock": moving.ram.bitmap.lock, "the ramlist mutex": machine.ram.mutex}
+        for name, lock in held.items():
+            if not verify.is_free(lock):
+                verify.broken("locks free at the end", f"the migration is over, and {name} is held")
 
     def check_one_side(self) -> None:
         """After the end exactly one side runs the guest."""
@@ -202,6 +221,7 @@ class Bench:
         self.check_one_side()
         self.await_guest()
         self.oracle.finish()
+        self.check_locks()
         self.end()
 
     def pair(self) -> tuple[socket.socket, socket.socket]:

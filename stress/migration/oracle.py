@@ -19,6 +19,9 @@ Invariants
    promise it).
 7. "memory equal", "devices equal": the destination holds what the source held when it stopped.
 8. "no stale block": no page is read for sending that lies in no block of the list.
+9. "harvested in time": while the guest runs, a sync comes when every page known to be dirty has been sent
+   (designs that promise it).
+10. "locks free at the end": nobody holds one when all is over.
 
 What is compared is compared where the accesses it is about conflict, so that schedules which differ
 only in the order of independent operations are judged alike.
@@ -76,14 +79,19 @@ class Account:
 
 
 class Oracle:
-    """Judges one migration. `strict_writes`: the design promises not to write under the big lock.
+    """Judges one migration.
 
+    `strict_writes`: the design promises not to write under the big lock; `rounds`: to harvest between rounds only.
     `content` returns the bytes of a page of the source, None where no block holds it.
     """
 
-    def __init__(self, content: Callable[[int], bytes | None], *, strict_writes: bool) -> None:
+    def __init__(
+        self, content: Callable[[int], bytes | None], *, strict_writes: bool, rounds: bool = False
+    ) -> None:
         self.content = content
         self.strict_writes = strict_writes
+        self.rounds = rounds
+        self.bitmap: Bitmap | None = None
         self.pages = Account()
         self.running: dict[str, bool] = {}
         self.late: list[str] = []
@@ -96,6 +104,7 @@ class Oracle:
 
     def watch_bitmap(self, bitmap: Bitmap) -> None:
         """Check the counter of a bitmap between any two operations."""
+        self.bitmap = bitmap
 
         def check() -> str | None:
             if not verify.is_free(bitmap.lock) or bitmap.count == bitmap.population():
@@ -141,6 +150,12 @@ class Oracle:
         self.pages.before_harvest = set()
         self.pages.being_harvested = 0, 0
         self.syncs.append((number, newly, marked))
+        left = 0 if self.bitmap is None else self.bitmap.count - newly
+        if self.rounds and number and left > 0 and not self.pages.stands_still:
+            verify.broken(
+                "harvested in time",
+                f"sync {number} harvests while {left} pages of the round before are still to be sent",
+            )
         if number and newly > marked:
             since = "logging began" if number == 1 else f"sync {number - 1}"
             self.late.append(
