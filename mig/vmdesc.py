@@ -18,12 +18,16 @@ from typing import Final, NamedTuple
 
 MAX_DEPTH: Final = 24
 """Deepest nesting of structs and subsections; QEMU's own stay below ten."""
-MAX_FIELDS: Final = 1 << 20
+MAX_FIELDS: Final = 1 << 16
+MAX_ELEMENTS: Final = 1 << 20
+"""Of one array."""
 MAX_DEVICES: Final = 4096
 MAX_BODY: Final = 64 << 20
 """Bytes of one device section."""
-MAX_TEXT: Final = 16 << 20
-"""Bytes of the JSON text."""
+MAX_TEXT: Final = 4 << 20
+"""Bytes of the JSON text; a `pc` with one CPU takes 98 KB, each further CPU 6 KB."""
+MAX_VALUES: Final = 1 << 18
+"""Lists, objects and commas of the text: they decide how much memory reading it takes."""
 NAME_MAX: Final = 255
 _SUBSECTION: Final = 0x05
 _VMDESCRIPTION: Final = 0x06
@@ -150,7 +154,7 @@ class _Reader:
             if nested != size:
                 message = f"{path}.size is {size}, its fields add up to {nested}"
                 raise DescriptionError(message)
-        count = self.number(field, "array_len", path, MAX_FIELDS) if "array_len" in field else 1
+        count = self.number(field, "array_len", path, MAX_ELEMENTS) if "array_len" in field else 1
         return size * count
 
     def struct_size(self, entry: dict[str, object], path: str, depth: int) -> int:
@@ -188,6 +192,10 @@ class _Reader:
 
 def parse(text: bytes) -> Description:
     """Read the JSON text of a VM description; raises `DescriptionError`."""
+    values = text.count(b"{") + text.count(b"[") + text.count(b",")
+    if values > MAX_VALUES:
+        message = f"VM description of {values} values, the limit is {MAX_VALUES}"
+        raise DescriptionError(message)
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError) as error:

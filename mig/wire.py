@@ -114,12 +114,12 @@ class Limits(NamedTuple):
     machine_name: int = 1024
     """Bytes of the machine name in the configuration."""
     capabilities: int = 256
-    device_body: int = 64 << 20
+    device_body: int = 16 << 20
     """Bytes of one device section."""
-    tail: int = 256 << 20
+    tail: int = 16 << 20
     """Bytes kept when device sections are only delimited by the VM description at the end."""
-    vmdescription: int = 16 << 20
-    package: int = 16 << 20
+    vmdescription: int = 4 << 20
+    package: int = 8 << 20
     """Bytes of sections sent as one package."""
 
 
