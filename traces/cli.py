@@ -155,7 +155,7 @@ def _html(args: argparse.Namespace) -> Iterator[str]:
         made = page(trace, str(args.file))
         path = args.output or artifacts.page_of(args.file)
     else:
-        made = beside(trace, load(args.other), (str(args.file), str(args.other)))
+        made = beside(trace, load(args.other), (args.file.name, args.other.name))
         path = args.output or args.file.with_name(f"{args.file.stem}-beside-{args.other.stem}.html")
     _unless_input(path, args.file, args.other)
     write_whole(path, made, "the page")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from verify.lock_order.collect import collect
 from verify.lock_order.confirm import steer_into_all
 from verify.lock_order.findings import Order, Standing, exit_code, findings, silent
 from verify.lock_order.merge import across, merged
+from verify.lock_order.page import page
 from verify.lock_order.pictures import dot, svg
 from verify.program import of
 
@@ -174,6 +176,19 @@ def test_pictures() -> None:
     assert 2 == dot(graph, found).count("penwidth=2")
     ET.fromstring(picture)  # noqa: S314 - our own text
     assert 2 == picture.count("url(#red)")
+
+
+def test_page() -> None:
+    """The page has picture, findings and edges; what the program is called is never markup."""
+    graph = graph_of(cases.abba)
+    classes = {key: replace(each, name=f"<b>{each.name}") for key, each in graph.classes.items()}
+    graph = replace(graph, classes=classes)
+    made = page(graph, findings(graph))
+
+    assert "<b>" not in made
+    assert 2 == made.count('<tr><th scope="row">')
+    assert "script-src 'none'" in made
+    assert "<title>lock order: potential: lock-order cycle</title>" in made
 
 
 def run(*words: str, output: Path) -> int:

@@ -55,11 +55,14 @@ def _row(entry: Entry) -> str:
     good = " good" if entry.verdict in {"no failure", "nothing found"} else ""
     files = " ".join(map(_link, (entry.path, *entry.others)))
     return (
-        f'<tr><td><span class="badge{good}">{text(entry.verdict or "?")}</span></td><th scope="row">{text(entry.about)}'
-        f"</th><td>{text(entry.message)}</td><td>{text(entry.size)}</td><td>{files}</td></tr>\n"
+        f'<tr><td><span class="badge{good}">{text(entry.verdict or "?")}</span></td>'
+        f'<th scope="row">{text(entry.about)}</th><td>{text(entry.message)}</td>'
+        f'<td class="number">{text(entry.size)}</td><td>{files}</td></tr>\n'
     )
 
 
 def _link(path: str) -> str:
     # With ./ in front no name is taken for an address.
-    return f'<a href="./{text(quote(path, errors="surrogateescape"))}">{text(path)}</a>'
+    called = "job" if "/" in path else "data" if path.endswith(".json") else "page"
+    address = text(quote(path, errors="surrogateescape"))
+    return f'<a href="./{address}" title="{text(path)}">{called}</a>'

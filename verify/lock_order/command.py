@@ -44,6 +44,7 @@ from verify.lock_order.findings import (
     silent,
 )
 from verify.lock_order.merge import merged, with_outcome
+from verify.lock_order.page import page
 from verify.lock_order.pictures import dot, svg
 from verify.lock_order.sarif import sarif
 from verify.lock_order.text import lines
@@ -94,6 +95,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--expires", type=_day, metavar="YYYY-MM-DD", help="until when (--write-baseline)")
     add("--dot", type=Path, metavar="FILE", help="write the graph in Graphviz' language")
     add("--svg", type=Path, metavar="FILE", help="write it as a picture")
+    add("--html", type=Path, metavar="FILE", help="write picture, findings and edges as a page")
     add("--sarif", type=Path, metavar="FILE", help="write the findings for code scanning")
     add("--json", action="store_true", help="print the findings as one JSON object")
     add("--all", action="store_true", help="print every edge")
@@ -294,6 +296,8 @@ def _write(
         store.write(args.dot, dot(graph, found))
     if args.svg is not None:
         store.write(args.svg, svg(graph, found))
+    if args.html is not None:
+        store.write(args.html, page(graph, found))
     if args.sarif is not None:
         store.write(args.sarif, sarif(graph, found, own_version()))
     if args.write_baseline is not None:

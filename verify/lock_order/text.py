@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from traces.lock_order import Edge, Graph, Link
     from verify.lock_order.findings import Found
 
-__all__ = ["lines"]
+__all__ = ["arcs", "lines", "part"]
 
 MOST_EDGES: Final = 40
 
@@ -23,7 +23,7 @@ def lines(graph: Graph, found: Sequence[Found], *, every: bool = False) -> Itera
     called = names_of(graph)
     yield (
         f"lock order of {counted(graph.runs, 'run')}: {counted(len(graph.classes), 'kind')} of lock, "
-        f"{counted(len(_arcs(graph)), 'edge')}, {counted(len(found), 'finding')}"
+        f"{counted(len(arcs(graph)), 'edge')}, {counted(len(found), 'finding')}"
     )
     for each in found:
         yield ""
@@ -46,12 +46,13 @@ def _finding(each: Found, called: Mapping[str, str]) -> Iterator[str]:
     yield plain(f"{head}: {each.title}   [{each.fingerprint}]")
     yield plain(f"  {each.text}")
     for link in each.links:
-        yield plain(f"  {_part(link, called)}")
+        yield plain(f"  {part(link, called)}")
     if each.outcome is not None and each.outcome.token:
         yield plain(f"  replay: stage3 replay {each.outcome.target} {each.outcome.token}")
 
 
-def _part(link: Link, called: Mapping[str, str]) -> str:
+def part(link: Link, called: Mapping[str, str]) -> str:
+    """Return what a thread holds and takes, in a sentence."""
     taken = f", taken at {link.held_at}," if link.held_at else ""
     held, wanted = called.get(link.held, link.held), called.get(link.wanted, link.wanted)
     return f"{link.thread} holds {held}{taken} and takes {wanted} at {link.wanted_at}"
@@ -78,7 +79,8 @@ def _nested(graph: Graph, called: Mapping[str, str]) -> Iterator[str]:
         )
 
 
-def _arcs(graph: Graph) -> dict[tuple[str, str], list[Edge]]:
+def arcs(graph: Graph) -> dict[tuple[str, str], list[Edge]]:
+    """Return the edges by the two locks that they are about."""
     out: dict[tuple[str, str], list[Edge]] = {}
     for key, edge in graph.edges.items():
         out.setdefault((key.before, key.after), []).append(edge)
@@ -86,12 +88,12 @@ def _arcs(graph: Graph) -> dict[tuple[str, str], list[Edge]]:
 
 
 def _edges(graph: Graph, called: Mapping[str, str], *, every: bool) -> Iterator[str]:
-    arcs = _arcs(graph)
-    if not arcs:
+    found = arcs(graph)
+    if not found:
         return
     yield ""
     yield "the graph (held -> taken):"
-    shown = sorted(arcs.items(), key=lambda item: (called[item[0][0]], called[item[0][1]]))
+    shown = sorted(found.items(), key=lambda item: (called[item[0][0]], called[item[0][1]]))
     for (before, after), edges in shown if every else shown[:MOST_EDGES]:
         threads = list(dict.fromkeys(name for edge in edges for name in edge.threads))
         modes = sorted({edge.key.mode.value for edge in edges} - {"waits"})

@@ -101,7 +101,15 @@ const lanes = (() => {
 
   const lane = (view, row, from, to, seen, left, width) => {
     const { who, middle, bars } = row;
-    const inCycle = run.finalCycle.includes(who);
+    const inCycle = run.finalCycle.includes(who), stretches = [];
+    for (let i = from; i <= to; i++) {
+      if (run.task[i] !== who) continue;
+      let end = i;
+      while (end < to && run.task[end + 1] === who) end++;
+      view.append(draw("path", { d: `M${i * pitch + 1} ${middle}H${(end + 1) * pitch - 1}`, class: "runs" }));
+      stretches.push([i, end]);
+      i = end;
+    }
     for (const bar of waitsOf.get(who)) {
       if (!seen(bar.first, bar.end)) continue;
       const x = mid(bar.first) + Math.min(5, pitch / 3), end = bar.open ? run.count * pitch + 6 : mid(bar.end) - Math.min(5, pitch / 3);
@@ -110,14 +118,7 @@ const lanes = (() => {
       const says = `waits: ${run.thing(bar.on)}${bar.owner >= 0 ? ` \u2190 ${run.title(bar.owner)}` : ""}`;
       label(view, says, x, end, middle, left, width, true);
     }
-    for (let i = from; i <= to; i++) {
-      if (run.task[i] !== who) continue;
-      let end = i;
-      while (end < to && run.task[end + 1] === who) end++;
-      view.append(draw("path", { d: `M${i * pitch + 1} ${middle}H${(end + 1) * pitch - 1}`, class: "runs" }));
-      if (pitch >= 5) for (let at = i; at <= end; at++) mark(view, at, middle);
-      i = end;
-    }
+    if (pitch >= 5) for (const [i, end] of stretches) for (let at = i; at <= end; at++) mark(view, at, middle);
     if (folded.has(who)) return;
     for (const bar of holdsOf.get(who)) {
       if (!seen(bar.first, bar.end)) continue;
