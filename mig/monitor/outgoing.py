@@ -20,6 +20,8 @@ from mig.machine import MachineError
 from mig.monitor import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mig.machine import Machine
     from mig.monitor.messages import Json
     from mig.transport import Stream
@@ -30,8 +32,12 @@ CLOSE_WAIT: Final = 1.0
 """Seconds to wait for an attempt when all ends; it holds nothing but its socket."""
 
 
+BEGUN: Final = "begun"
+"""Status of an attempt of which a migration came."""
+
+
 class Attempt:
-    """A connection that is being made; `status` as `query-migrate` shows it."""
+    """A connection that is being made; `status` is `BEGUN`, or what `query-migrate` shows."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -44,6 +50,8 @@ class Outgoing:
 
     def __init__(self, machine: Machine) -> None:
         self.lock = threading.Lock()
+        self.open: Callable[[str, float], Stream] = transport.connect
+        """Makes a connection to a URI within so many seconds, or raises `TransportError`."""
         self._machine = machine
         self._attempt: Attempt | None = None
         """The last attempt, unless a migration came of it."""
@@ -77,7 +85,7 @@ class Outgoing:
     def connect(self, attempt: Attempt) -> None:
         """Body of the thread `connect`: make the connection, begin the migration."""
         try:
-            stream = transport.connect(attempt.uri, CONNECT_TIMEOUT)
+            stream = self.open(attempt.uri, CONNECT_TIMEOUT)
         except transport.TransportError as error:
             self._settle(attempt, "failed", str(error))
             return
@@ -85,6 +93,8 @@ class Outgoing:
             wanted = attempt.status == "setup"
             refused = self._begin(stream) if wanted else None
             if wanted and refused is None:
+                # Both: who looked at the attempt before the lock must not find it waiting.
+                attempt.status = BEGUN
                 self._attempt = None
         if not wanted or refused is not None:
             stream.close()
@@ -127,7 +137,7 @@ class Outgoing:
     def query(self) -> dict[str, Json]:
         """What `query-migrate` answers; empty before the first migration."""
         attempt, migration = self._attempt, self._machine.migration
-        if attempt is not None:
+        if attempt is not None and attempt.status != BEGUN:
             answer: dict[str, Json] = {"status": attempt.status}
             return {**answer, "error-desc": attempt.error} if attempt.error else answer
         return {} if migration is None else answers.migration(migration.info())

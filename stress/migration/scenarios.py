@@ -47,6 +47,7 @@ migration = _mark(whole.migration)
 busy_migration = _mark(whole.busy_migration)
 destination_dies = _mark(whole.destination_dies)
 cancelled = _mark(whole.cancelled)
+commanded = _mark(whole.commanded)
 tunnelled = _mark(whole.tunnelled)
 reset_meanwhile = _mark(whole.reset_meanwhile)
 stop_handshake = _mark(closed.stop_handshake)
@@ -56,7 +57,7 @@ cancel_against_complete = _mark(closed.cancel_against_complete)
 hot_add_against_walk = _mark(closed.hot_add_against_walk)
 
 WHOLE: Final = (
-    "migration", "busy_migration", "destination_dies", "cancelled", "tunnelled", "reset_meanwhile",
+    "migration", "busy_migration", "destination_dies", "cancelled", "commanded", "tunnelled", "reset_meanwhile",
 )  # fmt: skip
 CLOSED: Final = (
     "stop_handshake", "harvest_against_write", "channel_close", "cancel_against_complete", "hot_add_against_walk",

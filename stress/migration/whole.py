@@ -7,17 +7,35 @@ hang is a wait that never ends.
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import verify
+from mig.monitor.commands import Control
 from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState
 from stress.migration.bench import Bench
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mig.migration import Migration
+    from mig.monitor.messages import Json
 
 CHUNK = 8192
+ENDS = frozenset({"completed", "failed", "cancelled"})
+MOVES = frozenset(
+    {
+        ("setup", "active"),
+        ("active", "completed"),
+        ("active", "pre-switchover"),
+        ("pre-switchover", "device"),
+        ("device", "completed"),
+        ("cancelling", "cancelled"),
+        *((state, "cancelling") for state in ("setup", "active", "pre-switchover", "device")),
+    }
+)
+"""Statuses that follow each other in a migration of which nothing fails."""
 
 
 def migration(design: str = "thread", vcpus: int = 2, pages: int = 16, writes: int = 2) -> None:
@@ -131,6 +149,56 @@ def reset_meanwhile(design: str = "thread", vcpus: int = 2, pages: int = 4) -> N
     moving = bench.migrate(near)
     _await_end(bench, moving)
     bench.finish()
+
+
+def commanded(design: str = "thread", vcpus: int = 1, pages: int = 4, pause: int = 0) -> None:
+    """A user begins a migration, and cancels it or not while it connects or later; events tell it all, in order.
+
+    With `pause` the guest is held before the switch-over, and goes on when the user says so.
+    """
+    bench = Bench(design, vcpus, pages=pages)
+    near, far = bench.pair()
+    told: list[str] = []
+    over, held = threading.Event(), threading.Event()
+
+    def hear(name: str, data: Mapping[str, object]) -> None:
+        if name == "MIGRATION":
+            told.append(str(data["status"]))
+            if told[-1] in ENDS:
+                over.set()
+            if told[-1] in {*ENDS, "pre-switchover"}:
+                held.set()
+
+    control = Control(bench.source, "check")
+    control.outgoing.open = lambda _uri, _seconds: near
+    control.subscribe(hear)
+    bench.source.start()
+    incoming = bench.receive(far)
+    do = control.commands.execute
+    names = ["events", "pause-before-switchover"][: 1 + pause]
+    wanted: list[Json] = [{"capability": name, "state": True} for name in names]
+    do("migrate-set-capabilities", {"capabilities": wanted})
+    do("migrate", {"uri": "unix:peer"})
+    go_on = bool(pause and verify.draw(3))
+    if go_on:
+        held.wait()
+        do("migrate-continue", {"state": "pre-switchover"})
+    if (pause and not go_on) or verify.draw(4):
+        do("migrate_cancel", {})
+    over.wait()
+    control.outgoing.close()
+    if bench.source.migration is not None:
+        bench.source.migration.join()
+    incoming.join()
+    _check_told(told, control.query_migrate()["status"])
+    bench.finish()
+
+
+def _check_told(told: list[str], status: Json) -> None:
+    """Every state was told, once and in an order that the tables have, up to the one that is."""
+    steps = pairwise(told)
+    if told[0] != "setup" or told[-1] != status or not MOVES.issuperset(steps):
+        verify.broken("events in order", f"told {', '.join(told)}; the status is {status}")
 
 
 def _await_end(bench: Bench, moving: Migration) -> None:
