@@ -65,7 +65,7 @@ class Recorder(Detector):
         )
         self.last = task
         self.anchoring.step(execution, task, op, target)
-        self.staging.step(execution, target)
+        self.staging.step(execution, op, target)
         if isinstance(target, Named):
             self.titles[name] = target.title
             if op in TAKES:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Staging", "sources"]
 
+TAKEN_BACK: Final = frozenset({"Condition.wake", "Condition.timeout"})
 AROUND: Final = 4
 """Lines kept before and after each line that a step is at."""
 _SITE: Final = re.compile(r"(?P<file>.+?):(?P<line>[0-9]{1,7})(?: .*)?", re.DOTALL)
@@ -57,26 +58,27 @@ class Staging:
         self._holds: list[Hold] = []
         self._waits: list[Wait] = []
 
-    def step(self, execution: ExecutionView, target: object) -> None:
+    def step(self, execution: ExecutionView, op: str, target: object) -> None:
         """A step takes effect now, on `target`: look at what the one before it came to."""
         if self._seen:
-            self.look(execution)
+            # What wakes from a condition has its lock back when it is announced; all others act afterwards.
+            self.look(execution, _lock_of(target) if op in TAKEN_BACK else None)
         self._touched = target
         self._seen += 1
 
-    def look(self, execution: ExecutionView) -> None:
-        """Take in the state after the last step."""
+    def look(self, execution: ExecutionView, but: Holdable | None = None) -> None:
+        """Take in the state after the last step; the lock `but` has changed since."""
         at = self._seen - 1
         if 0 <= at < MOST_KEPT and len(self._holds) + len(self._waits) < MOST_INTERVALS // 2:
-            self._look_at_locks(at)
+            self._look_at_locks(at, but)
             self._look_at_waits(execution, at)
 
-    def _look_at_locks(self, at: int) -> None:
-        touched = (self._touched, getattr(self._touched, "lock", None))
-        locks = [lock for lock, _, _ in self._holding.values()]
-        locks += [lock for lock in touched if isinstance(lock, Holdable)]
-        for lock in locks:
-            before, now = self._holding.get(id(lock)), lock.holder
+    def _look_at_locks(self, at: int, but: Holdable | None) -> None:
+        locks = {id(lock): lock for lock, _, _ in self._holding.values()}
+        if (touched := _lock_of(self._touched)) is not None:
+            locks[id(touched)] = touched
+        for lock in locks.values():
+            before, now = self._holding.get(id(lock)), None if lock is but else lock.holder
             if before is not None and before[1] is now:
                 continue
             if before is not None:
@@ -112,6 +114,12 @@ class Staging:
         left = [Wait(task, *what, at, None) for task, (what, at) in self._waiting.items()]
         holds, waits = (*self._holds, *held), (*self._waits, *left)
         return Scene(VERSION, kept, holds, waits, tuple(sources(sites)))
+
+
+def _lock_of(target: object) -> Holdable | None:
+    """Return the lock that an operation on `target` takes or gives back: itself, or that of a condition."""
+    lock = target if isinstance(target, Holdable) else getattr(target, "lock", None)
+    return lock if isinstance(lock, Holdable) else None
 
 
 def sources(sites: Iterable[str]) -> Iterator[Source]:

@@ -12,7 +12,10 @@ from verify.program import of
 from verify.staging import sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from traces.schema import Trace
 
 
 def stuck() -> None:
@@ -42,10 +45,34 @@ def crossed() -> None:
     zoo.together(lambda: take(one, other), lambda: take(other, one))
 
 
-def scene_of(program: object) -> Scene:
-    state = explore(of(program), RandomWalk(3), executions=300, first_only=True)  # type: ignore[arg-type] # a body
+def woken() -> None:
+    """A waiter is notified, takes its lock back, and fails while it holds it."""
+    ready = threading.Condition(threading.Lock())
+    flag: list[int] = []
+
+    def wait() -> None:
+        with ready:
+            while not flag:
+                ready.wait()
+            raise AssertionError
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    with ready:
+        flag.append(1)
+        ready.notify()
+    waiter.join()
+
+
+def trace_of(program: Callable[[], None]) -> Trace:
+    state = explore(of(program), RandomWalk(3), executions=300, first_only=True)
     trace = next(iter(state.groups.values())).trace
     assert trace is not None
+    return trace
+
+
+def scene_of(program: Callable[[], None]) -> Scene:
+    trace = trace_of(program)
     assert trace.scene is not None
     assert len(trace.steps) == trace.scene.kept
     return trace.scene
@@ -75,6 +102,22 @@ def test_condition() -> None:
     (joins,) = [w for w in scene.waits if w.task == "main" and w.last is None]
     assert ("Thread.join", "main/1") == (joins.op, joins.owner)
     assert isinstance(joins, Wait)
+
+
+def test_holds_follow_the_steps() -> None:
+    """A lock is held from the step that takes it, or wakes with it, until the one that gives it back."""
+    for seed in range(8):
+        state = explore(of(woken), RandomWalk(seed), executions=1)
+        trace = next(iter(state.groups.values())).trace
+        assert trace is not None
+        assert trace.scene is not None
+        takes = {"Lock.acquire", "Condition.wake"}
+        gives = {"Lock.release", "Condition.wait"}
+        taken = [(s.index, s.task) for s in trace.steps if s.op in takes]
+        given = {s.index - 1 for s in trace.steps if s.op in gives}
+        held = sorted(trace.scene.holds, key=lambda hold: hold.first)
+        assert taken == [(hold.first, hold.task) for hold in held]
+        assert given == {hold.last for hold in held if hold.last is not None}
 
 
 def test_lines(tmp_path: Path) -> None:

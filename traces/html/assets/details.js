@@ -110,12 +110,12 @@ const details = (() => {
     const svg = draw("svg", { id: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
     waits.forEach((wait, k) => {
       const y = k * each + 15, owned = wait.owner >= 0;
-      const label = owned ? cut(run.thing(wait.on), 18) : cut(run.data.ops[wait.what], 16);
+      const label = run.owned(wait.on, wait.owner) ? cut(run.thing(wait.on), 18) : cut(run.data.ops[wait.what], 16);
       svg.append(arrow(124, y, 250, y, label, false));
       svg.append(node(63, y, run.title(wait.who), "", 120));
       svg.append(node(335, y, owned ? run.title(wait.owner) : run.thing(wait.on), owned ? "" : "object", 168));
     });
-    const says = waits.map((w) => `${run.title(w.who)} waits for ${run.thing(w.on)}${w.owner >= 0 ? `, which ${run.title(w.owner)} has` : ""}`);
+    const says = waits.map((w) => `${run.title(w.who)} waits for ${run.thing(w.on)}${run.owned(w.on, w.owner) ? `, which ${run.title(w.owner)} has` : ""}`);
     svg.setAttribute("aria-label", says.join("; "));
     return svg;
   };

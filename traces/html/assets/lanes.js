@@ -93,8 +93,9 @@ const lanes = (() => {
     const each = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 1e5, 1e6].find((n) => n * pitch >= 74);
     for (let i = Math.ceil(from / each) * each; i <= to; i += each) {
       view.append(draw("path", { d: `M${mid(i)} 36v${height - 36}`, class: "rule" }));
-      view.append(draw("text", { x: mid(i), y: 22, "text-anchor": "middle", class: "axis" }, String(i)));
-      view.append(draw("text", { x: mid(i), y: 33, "text-anchor": "middle", class: "axis" }, run.time(i)));
+      const place = mid(i) < 32 ? { x: Math.max(mid(i) - 3, 2) } : { x: mid(i), "text-anchor": "middle" };
+      view.append(draw("text", { ...place, y: 22, class: "axis" }, String(i)));
+      view.append(draw("text", { ...place, y: 33, class: "axis" }, run.time(i)));
     }
     for (const row of rows) view.append(draw("path", { d: `M${left} ${row.top}h${width}`, class: "rule" }));
   };
@@ -115,7 +116,7 @@ const lanes = (() => {
       const x = mid(bar.first) + Math.min(5, pitch / 3), end = bar.open ? run.count * pitch + 6 : mid(bar.end) - Math.min(5, pitch / 3);
       if (end - x < 0.5) continue;
       view.append(draw("rect", { x, y: middle - 6.5, width: end - x, height: 13, rx: 2, class: bar.open && inCycle ? "cycle" : "waits" }));
-      const says = `waits: ${run.thing(bar.on)}${bar.owner >= 0 ? ` \u2190 ${run.title(bar.owner)}` : ""}`;
+      const says = `waits: ${run.thing(bar.on)}${run.owned(bar.on, bar.owner) ? ` \u2190 ${run.title(bar.owner)}` : ""}`;
       label(view, says, x, end, middle, left, width, true);
     }
     if (pitch >= 5) for (const [i, end] of stretches) for (let at = i; at <= end; at++) mark(view, at, middle);

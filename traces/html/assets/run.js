@@ -45,6 +45,8 @@ const run = (() => {
 
   const title = (who) => data.tasks[who][0];
   const thing = (what) => data.objects[what][0];
+  // Whether it says more who has it: of a thread that is waited for, the thread is both.
+  const owned = (what, owner) => owner >= 0 && thing(what) !== title(owner);
   const did = (i) => `${data.ops[op[i]]} ${thing(object[i])}`.trim();
   const result = (i) => data.steps.results[i] || "";
   const how = (i) => {
@@ -74,7 +76,7 @@ const run = (() => {
   const asText = (i) => `${title(task[i])} ${did(i)} ${data.sites[site[i]]} ${result(i)} ${how(i)}`.toLowerCase();
   return {
     data, count, task, op, object, preempted, switches, decisive, decision, lastFailing, kinds,
-    holdsAt, waitsAt, cycleOf, title, thing, did, result, how, time, times, source, colour, asText,
+    holdsAt, waitsAt, cycleOf, title, thing, owned, did, result, how, time, times, source, colour, asText,
     siteOf: (i) => data.sites[site[i]],
     finalCycle: count ? cycleOf(waitsAt(count - 1)) : [],
   };
