@@ -68,7 +68,7 @@ class Parameters:
     """Percent that is never exceeded."""
     page_size: int = PAGE_SIZE
     """Bytes; only 4096."""
-    portion_pages: int = 2048
+    portion_pages: int = 256
     """Most pages walked in one hold of the locks."""
     batch_pages: int = 256
     """Pages cleared, read and framed at once."""
