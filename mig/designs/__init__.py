@@ -1,9 +1,9 @@
 """Who runs a migration and under which lock: one class a design, `by_name` to choose one.
 
 Promises: `thread`; `merged`, the same with the moment of the stop that QEMU takes; `timer`, what was before;
-`rfc_v1`, the series as posted; `sync_only`, `notified` and `bitmap_thread`, what its reviewers proposed; and design
-`thread` with any of the faults of `rfc_v1`, or of those repaired later
-("thread+skip-setup-harvest+notify-one-stopper"); unknown names are refused with those there are.
+`rfc_v1`, the series as posted, and `rfc_v1+flush-beyond-budget`, with the limiter it had; `sync_only`, `notified` and
+`bitmap_thread`, what its reviewers proposed; and design `thread` with any of the faults of `rfc_v1`, or of those
+repaired later ("thread+skip-setup-harvest+notify-one-stopper"); unknown names are refused with those there are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mig.cpus import Cpus
 from mig.designs.faults import FAULTS
 from mig.designs.later import LATER
 from mig.designs.notified import Notified
-from mig.designs.rfc_v1 import RfcV1
+from mig.designs.rfc_v1 import RfcV1, RfcV1Unlimited
 from mig.designs.sync_only import BitmapThread, SyncOnly
 from mig.designs.thread import Merged, Thread
 from mig.designs.timer import Timer
@@ -64,7 +64,7 @@ def combine(*faults: type[Thread]) -> type[Thread]:
 
 def by_name(name: str) -> type[Design]:
     """The design of that name; raises `ValueError` for an unknown one."""
-    designs: tuple[type[Design], ...] = (*DESIGNS, *_FAULTS)
+    designs: tuple[type[Design], ...] = (*DESIGNS, RfcV1Unlimited, *_FAULTS)
     for design in designs:
         if design.name == name:
             return design

@@ -31,15 +31,10 @@ class RfcCpus(NotifyOneCpus, StateAfterPauseCpus):
     """vCPUs with both faults of the stop hand-shake."""
 
 
-class RfcRamSave(LeakingRamSave, UnboundedRamSave):
-    """A walk with both its faults."""
-
-
 class RfcV1(
     SkipSetupHarvest,
     DrainWithoutRefill,
     CloseUnderBigLock,
-    FlushBeyondBudget,
     RamlistMutexLeak,
     EstimateByAppend,
     StopByBottomHalf,
@@ -48,4 +43,18 @@ class RfcV1(
 
     name = "rfc_v1"
     cpus_class: ClassVar[type[Cpus]] = RfcCpus
+
+
+class RfcRamSave(LeakingRamSave, UnboundedRamSave):
+    """A walk with both its faults."""
+
+
+class RfcV1Unlimited(FlushBeyondBudget, RfcV1):
+    """The same with a limiter that does not limit, as the series had it.
+
+    A design of its own, because in `rfc_v1` the speed limit stands for the wire: no wire of 2012 was as fast as a
+    loopback, and it is what decides how much is left at the stop.
+    """
+
+    name = "rfc_v1+flush-beyond-budget"
     ram_save_class: ClassVar[type[RamSave]] = RfcRamSave

@@ -24,6 +24,7 @@ from mig.designs.faults import (
     StopByBottomHalf,
 )
 from mig.designs.later import LATER, CancelWithoutSwap, UnlockedRamSave
+from mig.designs.rfc_v1 import RfcV1Unlimited
 from mig.designs.thread import Thread
 from mig.migration import Migration
 from mig.parameters import Parameters
@@ -31,12 +32,13 @@ from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState
 from tests.mig.machines import WAIT, Notes, make, pair
 
-HARMLESS = [design.name for design in (*FAULTS, *LATER)] + ["rfc_v1"]
+HARMLESS = [design.name for design in (*FAULTS, *LATER)] + ["rfc_v1", RfcV1Unlimited.name]
 
 
 def test_names() -> None:
     """Every design is found by its name, faults also together."""
     assert designs.NAMES == tuple(designs.by_name(name).name for name in designs.NAMES)
+    assert RfcV1Unlimited is designs.by_name(RfcV1Unlimited.name)
     for design in (*FAULTS, *LATER):
         assert design is designs.by_name(design.name)
     both = "thread+notify-one-stopper+state-after-pause"
@@ -136,7 +138,7 @@ def test_leak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "most"), [(Thread, 11), (FlushBeyondBudget, 64), (designs.by_name("rfc_v1"), 64)]
+    ("design", "most"), [(Thread, 11), (FlushBeyondBudget, 64), (RfcV1Unlimited, 64)]
 )
 def test_budget_of_a_window(design: type[Thread], most: int) -> None:
     """One walk and one flush write no more than the window's budget; with the fault, all that was walked."""
