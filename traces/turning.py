@@ -20,7 +20,7 @@ class Turning:
 
     Of `sampled` schedules that begin like this run and leave it only after that step, `failing` failed in the same way.
     Of `others` that begin like this run and let `instead` (a creation path) go on there, `others_failing` failed in
-    the same way and `passing` ended well.
+    the same way and `passing` ended well; `token` replays one of the latter ("" where none is kept).
     """
 
     step: int
@@ -31,13 +31,14 @@ class Turning:
     others: int
     others_failing: int
     passing: int
+    token: str = ""
 
 
 def turning(value: object, where: str, steps: int) -> Turning | None:
     """Read the `Turning` of a run of `steps` steps, or null."""
     if value is None:
         return None
-    fields = Fields(value, where, Turning)
+    fields = Fields(value, where, Turning, optional=("token",))
     read = Turning(
         step=fields.whole("step"),
         task=fields.text("task"),
@@ -47,6 +48,7 @@ def turning(value: object, where: str, steps: int) -> Turning | None:
         others=fields.whole("others"),
         others_failing=fields.whole("others_failing"),
         passing=fields.whole("passing"),
+        token=fields.text("token") if "token" in fields.values else "",
     )
     if read.step >= steps:
         wrong(f"{where}.step", read.step, f"one of the run's {steps} steps")

@@ -64,6 +64,8 @@ def _turned(turned: Turning, titles: Titles) -> Iterator[str]:
             f"  with {titles.task(turned.instead)} going on there instead {turned.passing} of "
             f"{counted(turned.others, 'sampled schedule')} end well, {turned.others_failing} fail in this way"
         )
+    if 0 < len(turned.token) <= MOST_TOKEN:
+        yield f"  one that ends well: {plain(turned.token)}"
 
 
 def _reversals(found: Explanation, titles: Titles) -> Iterator[str]:

@@ -206,6 +206,9 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
     )
     _detect(parser, "as given to explore")
     parser.add_argument("--no-stacks", action="store_true", help="leave the backtraces out")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the run's trace, with its page, in DIR"
+    )
     _backend(parser)
 
 
@@ -503,12 +506,14 @@ def run_replay(args: argparse.Namespace) -> int:
             backend=args.backend or GREENLETS,
             on_hang=_give_up,
         )
+        kept = _kept(args, runs[0].trace)
     except (UsageError, InputError) as error:
         return refuse("replay", error)
     identical = sum(run.identical for run in runs)
     first = runs[0]
     if first.trace is not None:
         print(show(first.trace, stacks=not args.no_stacks), end="")
+        print(*kept, sep="\n", end="\n" if kept else "")
     print(
         f"\nreplayed {len(runs)} times: {identical} identical step for step ({token.steps} steps)"
     )
@@ -522,11 +527,18 @@ def run_replay(args: argparse.Namespace) -> int:
     return FOUND if first.finding is not None else OK
 
 
+def _kept(args: argparse.Namespace, trace: Trace | None) -> tuple[str, ...]:
+    """Keep the run where that is asked for, and return the lines that name it."""
+    if args.keep is None or trace is None:
+        return ()
+    return artifacts.where(str(artifacts.keep(trace, args.keep, kind="replay")))
+
+
 def _followed(args: argparse.Namespace, program: programs.Program, trace: Trace) -> int:
-    if args.times > 1 or args.backend:
+    if args.times > 1 or args.backend or args.keep:
         raise UsageError(
             f"{program.target} is another text than the one recorded: it is followed once, on greenlets; "
-            "leave --times and --backend away"
+            "leave --times, --backend and --keep away"
         )
     run = follow(program, trace, on_hang=_give_up)
     print(followed(run))

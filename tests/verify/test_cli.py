@@ -70,6 +70,22 @@ def test_shrink(
 
 
 @pytest.mark.slow
+def test_replay_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`replay --keep` writes trace and page of the run, and names them."""
+    main(
+        ["explore", BANK, "--executions", "40", "--json", "--no-shrink", "--output", str(tmp_path)]
+    )
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+
+    main(["replay", BANK, group["token"], "--keep", str(tmp_path / "kept")])
+
+    (file,) = (tmp_path / "kept").glob("replay-*.json")
+    said = capsys.readouterr().out.splitlines()
+    assert f"trace:  stage3 trace show {file}" in said
+    assert f"page:   {file.with_suffix('.html')}" in said
+
+
+@pytest.mark.slow
 def test_token_replays_in_fresh_processes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

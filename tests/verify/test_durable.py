@@ -241,7 +241,7 @@ def test_verify_fix(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert 1 == main(["replay", "edited_text:main", file])
     assert "replayed by anchors" in capsys.readouterr().out
     assert 2 == main(["replay", "edited_text:main", file, "--times", "2"])
-    assert "leave --times and --backend away" in capsys.readouterr().err
+    assert "leave --times, --backend and --keep away" in capsys.readouterr().err
     assert 1 == main(["replay", "edited_crossed:main", file])
     assert "1 identical step for step" in capsys.readouterr().out
 

@@ -8,8 +8,10 @@ from tests.traces.values import turned
 from tests.verify import zoo
 from traces.schema import from_json, to_json
 from traces.text import show
+from traces.token import decode
 from verify import RandomWalk, explore
 from verify.explain.turning import turning
+from verify.explore import replay
 from verify.program import of
 from verify.session import Session
 
@@ -47,6 +49,8 @@ def test_deadlock() -> None:
     assert found.instead in {"main/1", "main/2"} - {found.task}
     assert found.passing > 0
     assert 24 == found.others
+    (again,) = replay(program, decode(found.token))
+    assert (True, None) == (again.identical, again.finding)
 
 
 def test_whatever_is_chosen() -> None:

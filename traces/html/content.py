@@ -6,11 +6,12 @@ run, so that the page need not check. About 20 characters a step.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from traces.html.answers import answers, decided
 from traces.printing import plain
-from traces.text import Titles, replay_line
+from traces.text import PYTEST, Titles, replay_line
 
 if TYPE_CHECKING:
     from traces.explanation import Event
@@ -157,8 +158,16 @@ class _Content:
             ("versions", f"Python {program.python}, stage3 {program.stage3}"),
             ("options", " ".join(f"{k}={v}" for k, v in sorted(program.options.items()))),
             ("trace", self.file),
+            ("ends well", self._ends_well()),
         ]
         return [[name, plain(value)] for name, value in facts if value]
+
+    def _ends_well(self) -> str:
+        """Return the command that replays and keeps the run that ended well, to set beside this one."""
+        turned, target = self.trace.turning, self.trace.program.target
+        if turned is None or not turned.token or PYTEST in target:
+            return ""
+        return f"stage3 replay {shlex.quote(target)} {turned.token} --keep DIR"
 
 
 def _end(last: int | None) -> int:

@@ -14,8 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from traces import token as tokens
+from traces.errors import TokenError
+from traces.schema import MOST_TEXT
 from traces.turning import Turning
 from verify.abc import Detector
+from verify.record import Origin, Recorder, trace_of
 from verify.shrink.budget import Budget, SpentError
 from verify.shrink.trials import same_way
 from verify.strategies.random_walk import RandomWalk
@@ -95,6 +99,8 @@ class _Share:
     sampled: int = 0
     failing: int = 0
     passing: int = 0
+    passed: tuple[int, ...] = ()
+    """The choices of the last that ended well."""
 
 
 class _Search:
@@ -122,7 +128,9 @@ class _Search:
             outcome = self.once(_Leaving(self.choices, length, self.seed, other))
             share.sampled += 1
             share.failing += same_way(outcome, self.key)
-            share.passing += outcome.abort is None and outcome.finding is None
+            if outcome.abort is None and outcome.finding is None:
+                share.passing += 1
+                share.passed = outcome.choices
             if all_must_fail and share.failing < share.sampled:
                 break
         return share
@@ -144,6 +152,25 @@ class _Search:
     def lost_after(self, length: int) -> _Share:
         share = self.sample(length, all_must_fail=True)
         return share if share.failing == share.sampled else _Share()
+
+    def token(self, choices: tuple[int, ...]) -> str:
+        """Return what replays a run that ended well, or nothing where it is too long or does not end well again."""
+        self.budget.take()
+        recorder = Recorder()
+        outcome = self.session.run(
+            Replay(choices),
+            [recorder, *self.detectors],
+            record_sites=True,
+            on_stop=recorder.snapshot,
+        )
+        if outcome.abort is not None or outcome.finding is not None:
+            return ""
+        trace = trace_of(self.session.program, recorder, choices, None, Origin(_Leaving.name, 0))
+        try:
+            token = tokens.encode(tokens.from_trace(trace))
+        except TokenError:
+            return ""
+        return token if len(token) <= MOST_TEXT else ""
 
     def others(self, place: int) -> tuple[str, str, _Share]:
         """Return who went on at the choice number `place`, who had better gone on, and what came of that."""
@@ -171,6 +198,7 @@ def turning(
             return None
         length, share = found
         chosen, instead, others = search.others(length - 1)
+        token = search.token(others.passed) if others.passing else ""
     except SpentError:
         return None
     later = [at for at, made in enumerate(counting.choices) if made >= length]
@@ -179,5 +207,5 @@ def turning(
         return None
     return Turning(
         step, chosen, share.sampled, share.failing,
-        instead, others.sampled, others.failing, others.passing,
+        instead, others.sampled, others.failing, others.passing, token,
     )  # fmt: skip

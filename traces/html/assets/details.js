@@ -156,7 +156,7 @@ const details = (() => {
     at("about").textContent = `${run.data.target}: ${counts.join(", ")}`;
     const rows = [...(failure ? failure.details.map((text) => ["", text]) : []), ...run.data.facts, ["replay", run.data.replay.replace(/^replay: /, "")]];
     for (const [name, text] of rows) {
-      at("about-run").append(make("tr", {}, make("th", { scope: "row" }, name || "detail"), make("td", name === "replay" ? { class: "mono" } : {}, text)));
+      at("about-run").append(make("tr", {}, make("th", { scope: "row" }, name || "detail"), make("td", name === "replay" || name === "ends well" ? { class: "mono" } : {}, text)));
     }
   };
 
