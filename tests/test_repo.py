@@ -125,6 +125,8 @@ def test_wheel(tmp_path: Path) -> None:
     assert set(PACKAGES) == {name.split("/")[0] for name in shipped}
     assert expected == {name for name in shipped if name.endswith(".py")}
     assert {f"{package}/py.typed" for package in PACKAGES} <= shipped
+    assets = {str(path.relative_to(ROOT)) for path in (ROOT / "traces/html/assets").iterdir()}
+    assert "traces/html/assets/timeline.js" in assets <= shipped
     assert not [name for name in names if "__pycache__" in name]
     assert f"{info}/licenses/LICENSE" in names
     assert "stage3 = stress.cli:main" in commands

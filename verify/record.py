@@ -11,10 +11,10 @@ import platform
 import traceback
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from traces import schema
-from verify.abc import Detector, name_of, title_of
+from verify.abc import HALT, Detector, name_of, title_of
 from verify.durable.anchoring import Anchoring
 from verify.runtime.naming import Named
 from verify.sites import frames, is_framework, short
@@ -91,6 +91,12 @@ class Recorder(Detector):
                     step.choice,
                 )
                 return
+
+    def aside(self, execution: ExecutionView, task: TaskView, what: str) -> None:
+        """At the end of a run that nothing was found in, keep what every task is doing."""
+        del task
+        if what == HALT and self.steps and not self.records:
+            self.snapshot(cast("Execution", execution))
 
     def snapshot(self, execution: Execution) -> None:
         """Keep what every task is doing; called while all of them still stand."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from tests.verify import zoo
 from traces.scene import Hold, Scene, Wait
-from verify import RandomWalk, explore
+from verify import DFS, RandomWalk, explore
 from verify.program import of
+from verify.record import Recorder
+from verify.session import Session
 from verify.staging import sources
 
 if TYPE_CHECKING:
@@ -118,6 +120,23 @@ def test_holds_follow_the_steps() -> None:
         held = sorted(trace.scene.holds, key=lambda hold: hold.first)
         assert taken == [(hold.first, hold.task) for hold in held]
         assert given == {hold.last for hold in held if hold.last is not None}
+
+
+def test_a_run_that_ends_well() -> None:
+    """Of a run in which nothing was found the tasks are recorded too, and nothing is held or awaited any more."""
+    program = of(crossed)
+    state = explore(program, RandomWalk(3), executions=300, first_only=True, shrink=60.0)
+    found = next(iter(state.groups.values()))
+    with Session(program) as session:
+        recorder = Recorder()
+        outcome = session.run(DFS(), [recorder], record_sites=True, on_stop=recorder.snapshot)
+    assert found.trace is not None
+    assert outcome.finding is None
+    assert [t.name for t in found.trace.tasks] == [t.name for t in recorder.records]
+    assert {"finished"} == {task.state for task in recorder.records}
+    scene = recorder.staging.scene([])
+    assert None not in [hold.last for hold in scene.holds]
+    assert None not in [wait.last for wait in scene.waits]
 
 
 def test_lines(tmp_path: Path) -> None:
