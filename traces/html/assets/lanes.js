@@ -39,13 +39,14 @@ const lanes = (() => {
   };
   const rowOf = (who) => rows.find((row) => row.who === who);
 
+  // Marks of the steps, `k` times their full size.
+  const box = (x, y, k, what) => draw("rect", { x: x - 3.5 * k, y: y - 3.5, width: 7 * k, height: 7, class: what });
+  const disc = (x, y, k, what) => draw("ellipse", { cx: x, cy: y, rx: 3.6 * k, ry: 3.6, class: what });
+  const diamond = (x, y, k, what) => draw("path", { d: `M${x} ${y - 4.6}l${4.6 * k} 4.6-${4.6 * k} 4.6-${4.6 * k}-4.6z`, class: what });
   const SHAPE = {
-    take: (x, y) => draw("rect", { x: x - 3.5, y: y - 3.5, width: 7, height: 7, class: "op" }),
-    release: (x, y) => draw("rect", { x: x - 3.5, y: y - 3.5, width: 7, height: 7, class: "op open" }),
-    wait: (x, y) => draw("circle", { cx: x, cy: y, r: 3.6, class: "op open" }),
-    wake: (x, y) => draw("circle", { cx: x, cy: y, r: 3.6, class: "op" }),
-    read: (x, y) => draw("path", { d: `M${x} ${y - 4.6}l4.6 4.6-4.6 4.6-4.6-4.6z`, class: "op open" }),
-    write: (x, y) => draw("path", { d: `M${x} ${y - 4.6}l4.6 4.6-4.6 4.6-4.6-4.6z`, class: "op" }),
+    take: (x, y, k = 1) => box(x, y, k, "op"), release: (x, y, k = 1) => box(x, y, k, "op open"),
+    wait: (x, y, k = 1) => disc(x, y, k, "op open"), wake: (x, y, k = 1) => disc(x, y, k, "op"),
+    read: (x, y, k = 1) => diamond(x, y, k, "op open"), write: (x, y, k = 1) => diamond(x, y, k, "op"),
     other: (x, y) => draw("path", { d: `M${x} ${y - 4}v8`, class: "op" }),
   };
 
@@ -85,7 +86,7 @@ const lanes = (() => {
     if (run.lastFailing >= 0) {
       view.append(draw("rect", { x: run.lastFailing * pitch, y: 14, width: Math.max(pitch, 2), height: height - 14, class: "fails" }));
       const right = mid(run.lastFailing) + 40 > left + width;
-      if (run.lastFailing !== run.decision) {
+      if (run.lastFailing !== run.decision && run.lastFailing >= from && run.lastFailing <= to) {
         view.append(draw("text", { x: right ? Math.min(mid(run.lastFailing), left + width - 4) : mid(run.lastFailing), y: 10.5, "text-anchor": right ? "end" : "middle", class: "flagged" }, "fails"));
       }
     }
@@ -145,7 +146,7 @@ const lanes = (() => {
   };
 
   const mark = (view, i, y) => {
-    const shape = SHAPE[run.kinds[run.op[i]]](mid(i), y);
+    const shape = SHAPE[run.kinds[run.op[i]]](mid(i), y, Math.min(1, pitch / 10));
     if (matching && !matching.has(i)) shape.classList.add("dim");
     view.append(shape);
     if (pitch >= NAMED && !folded.has(run.task[i])) {
