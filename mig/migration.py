@@ -115,9 +115,11 @@ class Migration:
         self.times = Times(time.monotonic())
         self.rates = info.Rates(self.times.start)
         self.bandwidth = 0.0
-        """Bytes per second in the last window."""
+        """Bytes per second on the wire, in the last window."""
+        self.pace = 0.0
+        """Bytes of memory per second in the last window: with what deltas saved."""
         self.threshold = 0
-        """Bytes that may be left when the guest is stopped: bandwidth x downtime limit."""
+        """Bytes of memory that may be left when the guest is stopped: pace x downtime limit."""
         self.at_stop: AtStop | None = None
         """Set when the last round is appended, the guest stopped; None before."""
         self.precopy_bytes: int | None = None
@@ -195,12 +197,16 @@ class Migration:
         self.released.set()
         self.design.wake()
 
-    def set_bandwidth(self, bandwidth: float) -> None:
-        """Take over a measurement in bytes per second."""
+    def set_bandwidth(self, bandwidth: float, saved: float = 0.0) -> None:
+        """Take over a measurement in bytes per second: of the wire, and what deltas saved beside.
+
+        What remains is known in bytes of memory; how fast those go is what the wire carries and what need not travel.
+        """
         self.bandwidth = bandwidth
-        self.threshold = int(bandwidth * self.parameters.downtime_limit_ms / 1000)
-        if bandwidth > 0:
-            self.expected_downtime = self.ram.remaining / bandwidth
+        self.pace = bandwidth + saved
+        self.threshold = int(self.pace * self.parameters.downtime_limit_ms / 1000)
+        if self.pace > 0:
+            self.expected_downtime = self.ram.remaining / self.pace
         syncs = [sync.newly for sync in self.ram.syncs]
         self.rates.window(time.monotonic(), self.ram.walked, syncs)
 

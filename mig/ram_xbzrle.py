@@ -69,6 +69,11 @@ class DeltaSender:
         self.stats = XbzrleStats(PageCache.rounded(cache_size))
         self._before = (0, 0, 0, 0)
 
+    @property
+    def saved(self) -> int:
+        """Bytes that deltas were shorter than their pages, so far."""
+        return self.stats.pages * PAGE_SIZE - self.stats.bytes
+
     def resize(self, cache_size: int) -> None:
         """Use a cache of at most `cache_size` bytes from now on; a new one begins empty."""
         if cache_size != self._asked:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mig.migration import Migration
     from mig.parameters import Parameters
+    from mig.ram_xbzrle import DeltaSender
 
 
 class Design(abc.ABC):
@@ -78,6 +79,7 @@ class Steps(Design):
         super().__init__(migration)
         self.switchover = Switchover(self.ram.bitmap.pages * PAGE_SIZE)
         self.auto_converge = AutoConverge(time.monotonic())
+        self._saved = 0
 
     def active(self) -> bool:
         """Whether there is still something to migrate."""
@@ -146,7 +148,7 @@ class Steps(Design):
 
     def round_is_last(self) -> bool:
         """Whether to stop the guest with what the harvest at the end of a round found."""
-        soon = int(self.migration.bandwidth * SOON)
+        soon = int(self.migration.pace * SOON)
         return self.switchover.stop_now(self.ram.remaining, self.migration.threshold, soon)
 
     def harvest(self) -> None:
@@ -232,9 +234,16 @@ class Steps(Design):
 
     def measure(self) -> None:
         """Bandwidth from what the socket took, and the remainder that may be left at the stop."""
+        saved = 0.0 if self.ram.deltas is None else self.saved(self.ram.deltas)
         bandwidth = self.channel.refill()
         if bandwidth is not None:
-            self.migration.set_bandwidth(bandwidth)
+            self.migration.set_bandwidth(bandwidth, saved)
+
+    def saved(self, deltas: DeltaSender) -> float:
+        """Bytes that deltas saved in this window, a second."""
+        saved, self._saved = deltas.saved - self._saved, deltas.saved
+        age = self.channel.window_age()
+        return saved / age if age > 0 else 0.0
 
     # --- the end ---------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mig import designs
+from mig.designs.base import Steps
+from mig.migration import Migration
 from mig.parameters import Parameters
 from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState, RunState
@@ -158,3 +160,29 @@ def test_auto_converge(monkeypatch: pytest.MonkeyPatch) -> None:
         migration = made.migrate()
         assert (MigrationState.COMPLETED, True) == (migration.state.value, made.equal)
         assert ([99], 0) == (seen[:1], made.source.cpus.throttle_percent)
+
+
+def test_pace() -> None:
+    """What deltas save counts for what may be left at the stop; what the wire carries is measured as it is."""
+    near, far = socket.socketpair()
+    machine = make(vcpus=0, pages=64)
+    machine.set_capabilities(xbzrle=True)
+    machine.set_parameters(downtime_limit_ms=1000)
+    migration = Migration(machine, near, machine.design)
+    deltas = migration.ram.deltas
+    assert isinstance(migration.design, Steps)
+    assert deltas is not None
+    deltas.stats.pages, deltas.stats.bytes = 1000, 96_000
+    migration.channel.append([bytes(PAGE_SIZE)])
+    migration.channel.flush()
+    migration.design.measure()
+    saved = (1000 * PAGE_SIZE - 96_000) / PAGE_SIZE * migration.bandwidth
+    assert abs(migration.pace - migration.bandwidth - saved) <= saved / 2
+    assert migration.threshold == int(migration.pace)
+    migration.channel.append([bytes(PAGE_SIZE)])
+    migration.channel.flush()
+    migration.design.measure()
+    assert migration.pace == migration.bandwidth
+    near.close()
+    far.close()
+    machine.close()
