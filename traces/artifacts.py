@@ -4,8 +4,7 @@ Promises: each file is there whole or not at all. The index names every page and
 writer looked: who writes it looks again afterwards, and writes again where something came or went in the meantime.
     1. A lists the directory; 2. B writes a page, lists, writes the index; 3. A writes its index, without B's page;
     4. A lists again, sees B's page, and writes again.
-A trace that cannot have a page is kept without one. Files found in the directory are hostile: of each page no more
-than its head is read.
+Files found in the directory are hostile: of each page no more than its head is read.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -25,6 +26,10 @@ WIDTH, HEIGHT = 1280, 800
 SWITCHES = {"mobile": False, "deviceScaleFactor": 1}
 
 needed = [
+    pytest.mark.skipif(
+        find_spec("selenium") is None or find_spec("selenium_axe_python") is None,
+        reason="no selenium: pip install selenium selenium-axe-python",
+    ),
     pytest.mark.skipif(
         not (CHROMIUM and DRIVER),
         reason="no chromium and chromedriver on PATH: apt-get install chromium-driver",

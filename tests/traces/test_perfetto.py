@@ -28,6 +28,7 @@ def read(data: bytes) -> Any:
 
 def test_read_back() -> None:
     """Every packet is one that Perfetto knows; threads, steps, holds and waits are slices of tracks."""
+    pytest.importorskip("perfetto")
     trace = read(to_perfetto(staged()))
     names = {
         p.track_descriptor.uuid: p.track_descriptor.name
@@ -53,6 +54,7 @@ def test_read_back() -> None:
 
 def test_orders_are_flows() -> None:
     """An order begins a flow at one step; it ends at the other where that took effect."""
+    pytest.importorskip("perfetto")
     trace = read(to_perfetto(explained()))
     flows = {
         p.track_event.name: list(p.track_event.flow_ids)
