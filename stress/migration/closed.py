@@ -35,7 +35,7 @@ def stop_handshake(design: str = "thread", vcpus: int = 2, close: int = 0) -> No
     """
     bench = Bench(design, vcpus, pages=max(1, vcpus), writes=1)
     machine = bench.source
-    step = _prepared(bench)
+    step = prepared(bench)
     machine.start()
 
     def stop() -> None:
@@ -67,7 +67,7 @@ def harvest_against_write(
     """A guest stores to pages while they are harvested, walked and harvested again."""
     bench = Bench(design, vcpus, pages=pages, writes=writes)
     machine = bench.source
-    step = _prepared(bench)
+    step = prepared(bench)
     ram = step.ram
     machine.start()
     with machine.big_lock, machine.ram.mutex:
@@ -90,7 +90,7 @@ def channel_close(design: str = "thread", queued: int = 5, limit_pages: int = 1 
     bench = Bench(design, 0, pages=1, drain_limit=limit_pages * PAGE_SIZE, born_dirty=False)
     machine = bench.source
     near, far = bench.pair()
-    step = _prepared(bench, near)
+    step = prepared(bench, near)
     machine.start()
     step.channel.append([bytes(PAGE_SIZE)])
     step.flush()
@@ -241,7 +241,7 @@ def _all_sent(bench: Bench) -> None:
         )
 
 
-def _prepared(bench: Bench, sock: socket.socket | None = None) -> Thread:
+def prepared(bench: Bench, sock: socket.socket | None = None) -> Thread:
     """Return the steps of an active migration that has no thread of its own, beside an iothread that runs."""
     steps = _active(bench, sock)
     bench.source.mainloop  # noqa: B018 - the steps rely on the iothread

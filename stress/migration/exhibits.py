@@ -39,7 +39,8 @@ def found(name: str) -> defects.Defect:
 def exhibit(defect: str, fixed: int = 0) -> None:
     """Run the scenario of a defect, with or without it."""
     piece = found(defect)
-    with defects.seeded(None if fixed else piece) as design:
+    with defects.seeded(None if fixed else piece) as seeded:
+        design = piece.whole_design if fixed else seeded
         SCENARIOS[piece.scenario](design, **piece.arguments)
 
 

@@ -6,14 +6,17 @@ possible where it is; a cancel ends what nothing else would; a guest that did no
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import verify
 from mig.machine import MachineError
 from mig.ram import PAGE_SIZE
 from mig.runstate import MigrationState
-from stress.migration.bench import BLOCK, Bench
+from stress.migration.bench import BLOCK, LOW, Bench
+from stress.migration.closed import prepared
 
 if TYPE_CHECKING:
     from mig.migration import Migration
@@ -38,6 +41,12 @@ def again_after_cancel(design: str = "thread", vcpus: int = 1, pages: int = 4) -
     else:
         _refused(bench, moving)
     bench.finish()
+    syncs = tuple(newly for _, newly, _ in bench.oracle.syncs[1:])
+    if moving.info().sync_dirty != syncs:
+        verify.broken(
+            "figures of this attempt",
+            f"the second attempt's syncs found {syncs}, it says {moving.info().sync_dirty}",
+        )
 
 
 def _refused(bench: Bench, moving: Migration) -> None:
@@ -82,9 +91,65 @@ def stalled_peer(design: str = "thread", vcpus: int = 1, pages: int = 16) -> Non
     bench.finish()
 
 
-def device(design: str = "thread", vcpus: int = 1, pages: int = 3, xbzrle: int = 0) -> None:
+def impatient(design: str = "thread", vcpus: int = 1, pages: int = 2) -> None:
+    """A migration is cancelled and another begun without waiting; refused, it is begun again after the end."""
+    bench = Bench(design, vcpus, pages=pages, writes=2)
+    near, far = bench.pair()
+    bench.source.start()
+    bench.receive(far)
+    moving = bench.migrate(near)
+    moving.cancel()
+    first, incoming = moving, bench.incoming
+    near, far = bench.pair()
+    if _begun(bench, first, near):
+        bench.receive(far)
+    _ended(bench, bench.source.migration or first)
+    first.join()
+    if incoming is not None:
+        incoming.join()
+    bench.finish()
+
+
+def _begun(bench: Bench, first: Migration, sock: socket.socket) -> bool:
+    """Begin another migration as soon as it is possible; False when the guest has gone by the first."""
+    while True:
+        try:
+            bench.migrate(sock)
+        except MachineError:
+            if first.finished and first.state.value is MigrationState.COMPLETED:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def user_stops(design: str = "thread", vcpus: int = 1, pages: int = 2) -> None:
+    """The user stops the guest while it migrates, and the migration is cancelled: stopped is what the guest stays."""
+    bench = Bench(design, vcpus, pages=pages, writes=1)
+    near, far = bench.pair()
+    bench.source.start()
+    bench.receive(far)
+    moving = bench.migrate(near)
+    bench.source.stop()
+    moving.cancel()
+    _ended(bench, moving)
+    gone = moving.state.value is MigrationState.COMPLETED
+    machine = bench.destination if gone else bench.source
+    if machine is None or bench.source.running:
+        verify.broken(
+            "stays stopped",
+            "a guest that the user stopped runs after a migration that came to nothing",
+        )
+    elif not machine.running:
+        machine.start()
+    bench.finish()
+
+
+def device(
+    design: str = "thread", vcpus: int = 1, pages: int = 3, xbzrle: int = 0, writes: int = 2
+) -> None:
     """A guest of two blocks, walked page by page, and a device that, while the guest runs, zeroes a page."""
-    bench = Bench(design, vcpus, pages=pages, writes=2, low=2, small=True)
+    bench = Bench(design, vcpus, pages=pages, writes=writes, low=2, small=True)
     near, far = bench.pair()
     bench.source.set_capabilities(xbzrle=bool(xbzrle))
     bench.source.start()
@@ -104,6 +169,73 @@ def device(design: str = "thread", vcpus: int = 1, pages: int = 3, xbzrle: int =
     thread.join()
     _expect(moving, MigrationState.COMPLETED)
     bench.finish()
+
+
+def deltas(design: str = "thread", writes: int = 3, pages: int = 1, rounds: int = 3) -> None:
+    """RAM is walked with XBZRLE, round for round, while the guest and a device store to it; then all is loaded."""
+    bench = Bench(design, 1, pages=pages, writes=writes, low=1)
+    machine = bench.source
+    machine.set_capabilities(xbzrle=True)
+    steps = prepared(bench)
+    savevm, sent = steps.migration.savevm, list[bytes]()
+    block = machine.ram.find(BLOCK)
+    machine.start()
+
+    def erase() -> None:
+        with machine.big_lock:
+            machine.log.store(block, (pages - 1) * PAGE_SIZE, bytes(PAGE_SIZE))
+        with machine.big_lock:
+            machine.log.store(machine.ram.find(LOW), 0, b"something")
+
+    with machine.big_lock, machine.ram.mutex:
+        steps.setup_harvest()
+    if steps.ram.deltas is not None:
+        steps.ram.deltas.on = True
+    sent += savevm.setup()
+    thread = threading.Thread(target=erase, name="device")
+    thread.start()
+    for _ in range(rounds):
+        with machine.big_lock:
+            while steps.ram.remaining:
+                sent += savevm.iterate()
+            steps.ram.sync()
+    thread.join()
+    machine.stop()
+    bench.oracle.complete_begin()
+    with machine.big_lock:
+        sent += [*savevm.complete(), savevm.tail()]
+    _load(bench, b"".join(sent))
+    bench.end()
+
+
+def _load(bench: Bench, stream: bytes) -> None:
+    """Have the destination load a whole stream; it compares."""
+    near, far = bench.pair()
+    incoming = bench.receive(far)
+    near.sendall(stream)
+    near.shutdown(socket.SHUT_WR)
+    incoming.join()
+    if incoming.error is not None:
+        verify.broken("stream loads", f"the destination refuses the stream: {incoming.error}")
+
+
+def asks_why(design: str = "thread", pages: int = 2) -> None:
+    """The peer goes away, and the user asks how it is going until it is over: a failure has a reason at once."""
+    bench = Bench(design, 0, pages=pages, writes=0)
+    near, far = bench.pair()
+    bench.source.start()
+    moving = bench.migrate(near)
+    far.close()
+    while not moving.finished:
+        figures = moving.info()
+        if figures.status == MigrationState.FAILED.value and figures.error is None:
+            verify.broken(
+                "a failure has a reason", "the migration has failed, and nothing says why"
+            )
+        moving.wake.wait(0.001)
+    if moving.state.value is MigrationState.FAILED:
+        bench.check_one_side()
+    bench.end()
 
 
 def held(design: str = "thread", vcpus: int = 1, pages: int = 2) -> None:

@@ -146,6 +146,8 @@ class Oracle:
 
     def sync(self, number: int, newly: int) -> None:
         """A harvest has been merged."""
+        if not number:
+            self.syncs.clear()
         marked = len(self.pages.before_harvest)
         self.pages.before_harvest = set()
         self.pages.being_harvested = 0, 0

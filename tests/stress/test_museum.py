@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from pathlib import Path
 
 import pytest
@@ -103,9 +102,7 @@ def test_corpus(name: str) -> None:
     piece = pieces.kept(defect)
     run = pieces.again(piece)[0]
     if not pieces.is_identical(piece, run):
-        warnings.warn(
-            f"{name}: record it anew: python -m bench.museum --record {name}", stacklevel=1
-        )
+        print(f"{name}: record it anew: python -m bench.museum --record {name}")
         _, right = pieces.first(defect, pieces.hunt(defect, executions=3000, seconds=30))
         assert right, run.difference
     assert defect.matches(piece.cause, piece.key, piece.message)

@@ -1,4 +1,4 @@
-"""C01, H3. The stop of the guest is a request, and the caller goes on as if it were done.
+"""C01. The stop of the guest is a request, and the caller goes on as if it were done.
 
 Upstream: candidate for v1: only the iothread stopped in place; aa723c2314 (2012) made every other thread wait.
 1. migration: asks every vCPU to stop, and does not wait.

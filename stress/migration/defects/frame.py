@@ -6,7 +6,8 @@ Assumes: one block at a time in a process, entered before the machine is built.
 Does not: hunt, or know scenarios by more than their names.
 
 A defect is one or few steps of the engine replaced by functions of its own, or, where `mig.designs` has the same fault,
-that design: then the machine is built by it and nothing is replaced at all.
+that design: then the machine is built by it and nothing is replaced at all. With both, the steps are replaced and the
+machine is built by that design, which is whole.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mig.designs.base import Design, Steps
 from mig.designs.thread import Merged, Thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 HEALTHY: Final = Thread.name
 _NUMBERED: Final = re.compile(r"^\d+\. ", re.MULTILINE)
@@ -44,7 +45,7 @@ def digest(function: object) -> str:
 class Step:
     """A step of the engine, `owner.name`, and the function `by` in its place; `known`: what it replaces, digested."""
 
-    def __init__(self, owner: type, name: str, by: Callable[..., object], known: str) -> None:  # type: ignore[explicit-any] # any step
+    def __init__(self, owner: type, name: str, by: object, known: str) -> None:
         self.owner = owner
         self.name = name
         self.by = by
@@ -122,16 +123,21 @@ class Defect:
         return HEALTHY if self.design is None else self.design.name
 
     @property
+    def whole_design(self) -> str:
+        """The design that the machine is built by when it is not."""
+        return self.design_name if self.steps else HEALTHY
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The steps of the engine that it replaces, by their full names."""
-        if self.design is None:
+        if self.steps or self.design is None:
             return tuple(map(str, self.steps))
         return tuple(name for name, _ in _overridden(self.design))
 
     @property
     def drift(self) -> tuple[str, ...]:
         """What has changed under it, in words that say what to do; empty if nothing."""
-        if self.design is None:
+        if self.steps or self.design is None:
             return tuple(step.drift for step in self.steps if step.drift)
         now = "".join(digest(whole) for _, whole in _overridden(self.design))
         short = hashlib.blake2b(now.encode(), digest_size=4).hexdigest()
