@@ -103,7 +103,8 @@ def test_needs_a_free_threaded_build(body: zoo.Program) -> None:
 
 def test_left_for_good() -> None:
     """A preemption that no stock build makes counts, too, where the thread it leaves never goes on."""
-    state = explore(of(half_written).at("access"), RandomWalk(1), executions=100, first_only=True)
+    target = program(half_written, "access")
+    state = explore(target, RandomWalk(1), executions=100, first_only=True)
     (group,) = state.groups.values()
 
     assert group.build.startswith(f"{builds.FREE}: it preempts at tests/verify/test_accesses.py:")
