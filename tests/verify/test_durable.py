@@ -151,7 +151,9 @@ def test_inconclusive(write: Write) -> None:
     found = judged("crossed", UNLIKE, write)
 
     assert (Verdict.INCONCLUSIVE, 4) == (found.verdict, found.exit_code)
-    assert "the anchors are gone: no thread is Thread (move) #2" in found.why
+    # Which of the two comes first depends on the orders that explain the failure: there may be several such sets.
+    assert found.why.startswith("the anchors are gone: ")
+    assert "no thread is Thread (move) #2" in found.why
 
 
 @pytest.mark.slow
