@@ -178,6 +178,15 @@ class Channel:
     def abort(self, error: OSError) -> None:
         """Record `error` and make a blocked write return; from any thread."""
         self.fail(error)
+        self.hang_up()
+
+    @property
+    def undoable(self) -> bool:
+        """Whether what was written is as good as never written unless `deliver` succeeds."""
+        return isinstance(self.socket, Delivered)
+
+    def hang_up(self) -> None:
+        """End both directions, whatever comes: who reads the socket finds its end."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 

@@ -129,9 +129,9 @@ class _Assembly:
             case ZeroPage(block, offset):
                 self.blocks[block].data[offset : offset + wire.PAGE_BYTES] = _ZERO_PAGE
                 self.received[block][offset >> wire.PAGE_BITS] = 1
-            case PageRun(block, offsets, pages):
+            case PageRun(block, offsets, pages, _):
                 self.run(block, offsets, pages)
-            case ZeroRun(block, offsets):
+            case ZeroRun(block, offsets, _):
                 self.run(block, offsets, _ZERO_PAGE_ARRAY)
             case DeltaPage(block, offset, delta):
                 self.delta(block, offset, delta)

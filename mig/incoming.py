@@ -1,25 +1,31 @@
 """The destination side: receives one stream and starts the guest when, and only when, it is whole.
 
-Promises: device state is loaded and the guest started only after every page of every block came, RAM
-ended, the end byte and the VM description were seen and the source closed its side; otherwise the
-guest does not start, no device was changed, and `error` says why. Foreign device sections are kept
-byte for byte in `foreign`.
+Promises: the guest starts only after every page of every block came, RAM ended, the end byte and the VM
+description were seen, and, from a stage3, the source closed its side and all that it claims to have sent
+came unchanged (`mig.checks`); otherwise the guest does not start, and `error` says why. A source that
+opened the return path is answered, and told how it ended, whichever way. Foreign device sections are
+kept byte for byte in `foreign`.
 Assumes: the source is stage3 or a QEMU that describes its devices. QEMU itself would also start from a
 stream with missing pages or without an end; this destination refuses it, since nothing else would
 tell.
-Does not: open sockets (`mig.transport`), answer the source (there is no return path), or retry.
+Does not: open sockets (`mig.transport`), or retry.
 
 The states and what may come in each are the table `TRANSITIONS`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import socket
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mig import wire
+from mig import checks, wire, wire_commands
+from mig.answers import Answers
+from mig.checks import Claim, ClaimError
 from mig.ram_load import LoadError, RamLoader
+from mig.return_path import READY
 from mig.wire_decode import Decoder
 from mig.wire_events import (
     Command,
@@ -30,6 +36,7 @@ from mig.wire_events import (
     PageRun,
     RamSetup,
     SectionPart,
+    VmDescription,
     ZeroPage,
     ZeroRun,
 )
@@ -67,8 +74,10 @@ TRANSITIONS: Final[Mapping[tuple[State, str], State]] = {
     (State.HEADER, "Header"): State.CONFIGURATION,
     (State.CONFIGURATION, "Configuration"): State.SETUP,
     (State.SETUP, "ConfigurationExtra"): State.SETUP,
+    (State.SETUP, "Command"): State.SETUP,
     (State.SETUP, "SectionStart"): State.SETUP,
     (State.SETUP, "RamSetup"): State.RAM,
+    (State.RAM, "Command"): State.RAM,
     (State.RAM, "SectionEnd"): State.RAM,
     (State.RAM, "PART"): State.RAM,
     (State.RAM, "Page"): State.RAM,
@@ -83,6 +92,7 @@ TRANSITIONS: Final[Mapping[tuple[State, str], State]] = {
     (State.LAST_RAM, "ZeroRun"): State.LAST_RAM,
     (State.LAST_RAM, "DeltaPage"): State.LAST_RAM,
     (State.LAST_RAM, "SectionEnd"): State.DEVICES,
+    (State.DEVICES, "Command"): State.DEVICES,
     (State.DEVICES, "DeviceSection"): State.DEVICES,
     (State.DEVICES, "EndOfFile"): State.DESCRIPTION,
     (State.DESCRIPTION, "VmDescription"): State.ENDED,
@@ -154,7 +164,14 @@ class Incoming:
         self._before_start = before_start
         self._paused = paused
         self._own: list[DeviceSection] = []
-        self._decoder = Decoder(machine.device_size)
+        self._answers = Answers(sock)
+        self._claim: Claim | None = None
+        """What the source, a stage3 that hears answers, said that it sent."""
+        self._claim_text = b""
+        self._described: Claim | None = None
+        """The same of a VM description."""
+        self._loaded = False
+        self._decoder = Decoder(self._size_of)
         self._thread = threading.Thread(target=self.run, name="incoming", daemon=True)
 
     def start(self) -> None:
@@ -173,14 +190,21 @@ class Incoming:
             self._receive()
             self._check()
             self._load()
-        except (wire.WireError, LoadError, OSError) as error:
+            self._take_over()
+        except (wire.WireError, LoadError, ClaimError, OSError) as error:
             self._fail(error)
         except BaseException as error:
             # A fault of our own: the guest must not start either, and the thread shows the error.
             self._fail(LoadError(f"internal error in stage3: {error!r}", "report it"))
             raise
         finally:
+            self._answers.end(1)
             self._socket.close()
+
+    def interrupt(self) -> None:
+        """Have it end, as failed unless it has everything; from any thread, without waiting."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _fail(self, error: Exception) -> None:
         self.error = error
@@ -207,16 +231,61 @@ class Incoming:
             self.received_bytes += len(data)
             self._decoder.feed(data)
             self._apply_all()
+            if self._answered_end():
+                return
         self._decoder.finish()
         self._apply_all()
 
+    def _answered_end(self) -> bool:
+        """Whether this is the end of a stream whose source waits for an answer, and so does not close it.
+
+        A stage3 closes its side, so that what follows the end can be seen.
+        """
+        if not self._answers.open or self._claim is not None:
+            return False
+        if self._decoder.end_at_description():
+            self._apply_all()
+        return self.state is State.ENDED
+
     def _apply_all(self) -> None:
         for event in self._decoder:
-            if isinstance(event, Command):
-                what = f"command {event.code}, but this destination has no return path"
-                raise LoadError(what, "migrate without return-path and postcopy")
             self._advance(_kind(event))
             self._apply(event)
+
+    def _obey(self, command: Command) -> None:
+        """Do what the source asks for."""
+        value = wire_commands.parse(command.code, command.data, self._decoder.offset)
+        match value:
+            case wire_commands.Bare(wire_commands.Code.OPEN_RETURN_PATH):
+                self._answers.begin()
+            case wire_commands.Ping(number):
+                if number == READY and self.state is State.DEVICES:
+                    self._load()
+                self._answers.pong(number)
+            case wire_commands.Claimed(text, more) if self.state is State.DEVICES:
+                self._hear_claim(text, more=more)
+            case _:
+                what = f"the source sends {value}"
+                raise LoadError(
+                    what, "migrate with no other capability than xbzrle and return-path"
+                )
+
+    def _hear_claim(self, text: bytes, *, more: bool) -> None:
+        self._claim_text += text
+        if self._claim is not None or len(self._claim_text) > checks.MAX_TEXT:
+            what = f"the source claims {len(self._claim_text)} bytes of what it sent, or twice"
+            raise LoadError(what, "migrate between equal versions of stage3")
+        if not more:
+            self._claim = checks.parse(self._claim_text)
+
+    def _size_of(self, name: str, instance: int, version: int) -> int | None:
+        """Bytes of a device section: of an own device, or as the source said before."""
+        size = self._machine.device_size(name, instance, version)
+        if size is None and self._claim is not None:
+            for section in self._claim.devices:
+                if section[:3] == (name, instance, version):
+                    return section.size
+        return size
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -224,18 +293,28 @@ class Incoming:
                 self.loader.page(block, offset, data)
             case ZeroPage(block, offset):
                 self.loader.zero(block, offset)
-            case PageRun(block, offsets, pages):
-                self.loader.page_run(block, offsets, pages)
-            case ZeroRun(block, offsets):
-                self.loader.zero_run(block, offsets)
+            case PageRun(block, offsets, pages, raw):
+                self.loader.page_run(block, offsets, pages, raw)
+            case ZeroRun(block, offsets, raw):
+                self.loader.zero_run(block, offsets, raw)
             case DeltaPage(block, offset, delta):
                 self.loader.delta(block, offset, delta)
+            case _:
+                self._apply_rest(event)
+
+    def _apply_rest(self, event: Event) -> None:
+        """What is no page."""
+        match event:
             case RamSetup(_, blocks):
                 self.loader.setup(blocks)
             case Configuration(machine):
                 self._check_machine(machine)
             case DeviceSection():
                 self._keep(event)
+            case Command():
+                self._obey(event)
+            case VmDescription(text):
+                self._described = checks.in_description(text)
             case _:
                 pass
 
@@ -245,6 +324,9 @@ class Incoming:
             raise LoadError(what, "start the destination as the same machine")
 
     def _keep(self, section: DeviceSection) -> None:
+        if self._loaded:
+            what = f"device {section.name!r} comes after the source asked whether all is loaded"
+            raise LoadError(what, "migrate between equal versions of stage3")
         size = self._machine.device_size(section.name, section.instance, section.version)
         if size is None:
             self.foreign.append(section)
@@ -258,17 +340,37 @@ class Incoming:
         if self.state is not State.ENDED:
             what = f"the stream ended in state {self.state.value}"
             raise LoadError(what, "have the source send everything, VM description included")
+        if self._loaded:
+            self._compare(self._described)
+
+    def _compare(self, claim: Claim | None) -> None:
+        """Compare what came with what the source, if it is a stage3, says that it sent."""
+        if claim is None:
+            return
+        different = claim.differences(self.loader.pages(), self.loader.checks.digests())
+        if different is not None:
+            raise LoadError(different, "migrate again; see what damages the stream on its way")
+
+    def _load(self) -> None:
+        """Check that nothing of RAM and devices is missing or damaged, and load the devices; once."""
+        if self._loaded:
+            return
+        self._loaded = True
         if missing := self.loader.missing():
             raise LoadError(f"pages that never came: {missing}", "migrate again; report the source")
         loaded = [(section.name, section.instance) for section in self._own]
         if lacking := self._machine.missing_devices(loaded):
             raise LoadError(f"no state came for {', '.join(lacking)}", "migrate the same machine")
-
-    def _load(self) -> None:
+        self._compare(self._claim)
+        self._compare(self._described)
         for section in self._own:
             self._machine.load_device(section.name, section.instance, section.version, section.body)
         if self._before_start is not None:
             self._before_start()
+
+    def _take_over(self) -> None:
+        """Everything is there: say so, and run the guest."""
         self._advance("loaded")
+        self._answers.end(0)
         if not self._paused:
             self._machine.start_guest()

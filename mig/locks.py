@@ -14,5 +14,11 @@ from typing import Final
 ORDER: Final = ("Machine.big_lock", "RamList.mutex", "Bitmap.lock")
 """Outermost first: the big lock, the ramlist mutex, the bitmap lock."""
 
-LEAVES: Final = ("Channel.lock", "StateCell.lock", "EventHub.lock", "Machine.settings_lock")
+LEAVES: Final = (
+    "Channel.lock",
+    "StateCell.lock",
+    "EventHub.lock",
+    "Machine.settings_lock",
+    "ReturnPath.lock",
+)
 """Locks under which no other lock is taken and nothing blocks."""

@@ -25,6 +25,7 @@ from mig.ram_load import LoadError
 from mig.runstate import RunState
 from mig.savevm import Registry
 from mig.tracepoints import Tracepoints
+from mig.transport import two_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -197,10 +198,12 @@ class Machine:
     def migrate(self, sock: Stream) -> Migration:
         """Move the guest through a connected socket, which the migration owns from now on.
 
-        Raises `MachineError` while another migration runs or when the guest is not here.
+        Raises `MachineError` while another migration runs, when the guest is not here, and when answers are
+        asked for that cannot come; the socket then stays the caller's.
         """
         with self.settings_lock:
             self.check_migratable()
+            self._check_answers(sock)
             self._starting = True
         try:
             self.mainloop  # noqa: B018 - the iothread has to run before the thread that relies on it
@@ -217,6 +220,13 @@ class Machine:
         if self.cpus.state.value in {RunState.INMIGRATE, RunState.POSTMIGRATE, RunState.SHUTDOWN}:
             state = self.cpus.state.value.value
             raise MachineError(f"the run state is {state!r}: the guest is not here to be migrated")
+
+    def _check_answers(self, sock: Stream) -> None:
+        if self.capabilities.return_path and not (two_way(sock) and self.design.hears):
+            raise MachineError(
+                "no answer can come back through this transport, or to this design;"
+                " switch return-path off, or migrate through a socket with design thread"
+            )
 
     def continue_migration(self, state: str) -> None:
         """Let the migration that is held in `state` ("pre-switchover") go on; from any thread.
@@ -300,6 +310,7 @@ class Machine:
         self._closed = True
         if self.migration is not None:
             self.migration.cancel()
+            self.migration.give_up(OSError("the machine is being closed"))
             self.migration.join()
         # First the iothread: what is scheduled there may wait for vCPUs.
         if self._mainloop is not None:

@@ -3,6 +3,8 @@
 Promises: `start` publishes everything before the thread begins; `join` returns after the clean-up,
 when the source runs the guest again or has given it away; figures may be asked for at any time by
 any thread. Every move of the state is a compare-and-swap.
+Until the commit an error or a cancel ends it with the guest here; after it the one who hands over decides
+(`undo`, `unknown`), and nobody else moves the state.
 Assumes: a connected blocking socket, which the migration owns from its creation on.
 Does not: know in which order things are done: that is the design.
 """
@@ -16,8 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mig import info
 from mig.channel import Channel
-from mig.runstate import LIVE, MIGRATION_TRANSITIONS, MigrationState, StateCell
+from mig.checks import Claim
+from mig.return_path import ReturnPath
+from mig.runstate import LIVE, MIGRATION_TRANSITIONS, UNDECIDED, MigrationState, StateCell
 from mig.savevm import SaveVm
+from mig.stall import Watch
 
 if TYPE_CHECKING:
     from mig.capabilities import Capabilities
@@ -96,6 +101,16 @@ class AtStop(NamedTuple):
     written: int
 
 
+class OutcomeUnknown(Exception):  # noqa: N818 - what is the matter
+    """The destination may run the guest, or not."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"the outcome is unknown: the guest was being handed over when this came: {error}; it is paused"
+            " here: look whether it runs at the destination, and if that is gone, let it run on here ('cont')"
+        )
+
+
 class Migration:
     """One attempt to move a machine's guest through a socket."""
 
@@ -111,7 +126,11 @@ class Migration:
         self.ram = design.ram_save_class(
             machine.ram, machine.log, self.channel, parameters, xbzrle=self.capabilities.xbzrle
         )
-        self.savevm = SaveVm(machine.registry, self.ram)
+        self.savevm = SaveVm(machine.registry, self.ram, self.claim)
+        self.return_path: ReturnPath | None = None
+        """What the destination says; None without the capability."""
+        if self.capabilities.return_path:
+            self.return_path = ReturnPath(sock, self.give_up)
         self.times = Times(time.monotonic())
         self.rates = info.Rates(self.times.start)
         self.bandwidth = 0.0
@@ -126,8 +145,6 @@ class Migration:
         """Bytes appended when the guest was stopped; None before."""
         self.expected_downtime = 0.0
         """Seconds."""
-        self.error: Exception | None = None
-        """Why it failed; None unless it did."""
         self.outcome_unknown = False
         """It failed when the destination may already have had everything; the guest stays stopped."""
         self.cancel_requested = False
@@ -136,6 +153,7 @@ class Migration:
         self.released = threading.Event()
         """Ends the hold before the switch-over; set also when the migration has to end."""
         self._passes = 0
+        self._failure: Exception | None = None
         self._finished = threading.Event()
         self.design = design(self)
         self.thread = self.design.make_thread()
@@ -149,6 +167,7 @@ class Migration:
     def start(self) -> None:
         """Begin; once."""
         self.state.follow("start")
+        Watch(self).start()
         self.design.start()
 
     def cancel(self) -> None:
@@ -178,19 +197,46 @@ class Migration:
         """Whether it has ended and is cleaned up."""
         return self._finished.is_set()
 
+    def claim(self) -> Claim:
+        """What was sent of RAM so far."""
+        return Claim(self.ram.pages(), self.ram.checks.digests())
+
     def fail(self, error: Exception) -> None:
-        """End it as failed, or as cancelled when that was asked for; the first error is kept."""
-        while (state := self.state.value) in LIVE:
-            committed = state is MigrationState.COMMITTED
-            event = "aborted" if committed and self.cancel_requested else "error"
-            if event == "error" and self.error is None:
+        """End it as failed, unless it has ended, is being cancelled or is committed; the first error is kept."""
+        while (state := self.state.value) in UNDECIDED:
+            if self._failure is None:
                 # Before the move: whoever sees the state finds the reason.
-                self.error = error
-            if self.state.move(state, event):
+                self._failure = error
+            if self.state.move(state, "error"):
                 break
-        if self.state.value is not MigrationState.FAILED:
-            self.error = None
         self.interrupt()
+
+    def give_up(self, error: Exception) -> None:
+        """`fail`, and have a blocked write return; from any thread."""
+        self.fail(error)
+        self.channel.abort(error if isinstance(error, OSError) else OSError(str(error)))
+
+    def undo(self, error: Exception) -> None:
+        """Committed, and not handed over after all: failed, or cancelled when that was asked for."""
+        self._failure = error
+        event = "aborted" if self.cancel_requested else "error"
+        self.state.move(MigrationState.COMMITTED, event)
+
+    def unknown(self, error: Exception) -> None:
+        """Committed, and nobody here can know whether the destination runs the guest: it stays stopped."""
+        self._failure = OutcomeUnknown(error)
+        self.outcome_unknown = True
+        self.state.move(MigrationState.COMMITTED, "error")
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed; None unless it did."""
+        return self._failure if self.state.value is MigrationState.FAILED else None
+
+    @property
+    def live(self) -> bool:
+        """Whether it has neither ended nor been told to."""
+        return self.state.value in LIVE
 
     def interrupt(self) -> None:
         """End every wait that is no write: whoever runs the migration looks at its state."""

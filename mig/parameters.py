@@ -34,6 +34,7 @@ LIMITS: Final[Mapping[str, tuple[int, int]]] = {
     "cpu_throttle_initial": (1, 99),
     "cpu_throttle_increment": (1, 99),
     "max_cpu_throttle": (1, 99),
+    "stall_timeout_ms": (0, 86_400_000),
     "page_size": (PAGE_SIZE, PAGE_SIZE),
     "portion_pages": (1, 1 << 20),
     "batch_pages": (1, 1 << 12),
@@ -66,6 +67,11 @@ class Parameters:
     """Percent points added when that was not enough."""
     max_cpu_throttle: int = 99
     """Percent that is never exceeded."""
+    stall_timeout_ms: int = 30_000
+    """Milliseconds in which the destination takes nothing, or does not answer, after which the migration fails.
+
+    0: never; when it starts with 0, a migration is not watched later either.
+    """
     page_size: int = PAGE_SIZE
     """Bytes; only 4096."""
     portion_pages: int = 256

@@ -10,11 +10,13 @@ its mutex), or know about devices.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mig import wire, xbzrle
+from mig.checks import KINDS, RamChecks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mig.tracepoints import Tracepoints
 
 _PAGE: Final = wire.PAGE_BYTES
+_DELTA: Final = struct.Struct(">BH")
 _ZERO_PAGE: Final = bytes(wire.PAGE_BYTES)
 _BATCH: Final = 256
 """Pages looked at together when testing for zeros: one MiB stays in the cache."""
@@ -49,6 +52,8 @@ class RamLoader:
         """Pages that came as zeros."""
         self.deltas = 0
         """Pages that came as XBZRLE deltas."""
+        self.checks = RamChecks(())
+        """Digests of what came."""
         self._ram = ram
         self._trace = trace
         self._blocks: dict[str, RamBlock] = {}
@@ -68,6 +73,11 @@ class RamLoader:
                 )
         self._blocks = own
         self._received = {name: bytearray(block.pages) for name, block in own.items()}
+        self.checks = RamChecks(own)
+
+    def pages(self) -> dict[str, int]:
+        """Pages that came, by kind."""
+        return dict(zip(KINDS, (self.normal, self.duplicate, self.deltas), strict=True))
 
     def _declare(self, block: RamBlock, offset: int) -> None:
         if (listener := self._trace.listener) is not None:
@@ -79,6 +89,7 @@ class RamLoader:
         block = self._blocks[name]
         self._declare(block, offset)
         block.view[offset : offset + _PAGE] = data
+        self.checks.record(name, offset, wire.FLAG_PAGE, data)
         self._received[name][offset // _PAGE] = 1
         self.normal += 1
 
@@ -88,22 +99,26 @@ class RamLoader:
         self._declare(block, offset)
         if block.memory[offset : offset + _PAGE] != _ZERO_PAGE:
             block.view[offset : offset + _PAGE] = _ZERO_PAGE
+        self.checks.record(name, offset, wire.FLAG_ZERO, b"\0")
         self._received[name][offset // _PAGE] = 1
         self.duplicate += 1
 
-    def page_run(self, name: str, offsets: NDArray[np.int64], pages: NDArray[np.uint8]) -> None:
-        """Write several pages; `pages` has a row of 4096 bytes for each of `offsets` (bytes)."""
+    def page_run(
+        self, name: str, offsets: NDArray[np.int64], pages: NDArray[np.uint8], raw: memoryview
+    ) -> None:
+        """Write several pages; `pages` has a row of 4096 bytes for each of `offsets` (bytes); `raw`: their records."""
         if self._trace.listener is not None:
             for offset, row in zip(offsets.tolist(), pages, strict=True):
                 self.page(name, offset, memoryview(row))
             return
         numbers = offsets // _PAGE
         self._blocks[name].array.reshape(-1, _PAGE)[numbers] = pages
+        self.checks.records(name, raw)
         self._mark(name, numbers)
         self.normal += len(offsets)
 
-    def zero_run(self, name: str, offsets: NDArray[np.int64]) -> None:
-        """Make several pages zero, as `zero` does; `offsets` are bytes."""
+    def zero_run(self, name: str, offsets: NDArray[np.int64], raw: memoryview) -> None:
+        """Make several pages zero, as `zero` does; `offsets` are bytes, `raw` their records."""
         if self._trace.listener is not None:
             for offset in offsets.tolist():
                 self.zero(name, offset)
@@ -117,6 +132,7 @@ class RamLoader:
             held = words[first : last + 1] if ascending else words[batch]
             used = batch[held.any(axis=1)]
             words[used] = 0
+        self.checks.records(name, raw)
         self._mark(name, numbers)
         self.duplicate += len(offsets)
 
@@ -130,6 +146,8 @@ class RamLoader:
         if not self._received[name][offset // _PAGE]:
             raise LoadError(f"a delta for {where}, which did not come before", "migrate again")
         self._declare(block, offset)
+        head = _DELTA.pack(1, len(delta))
+        self.checks.record(name, offset, wire.FLAG_XBZRLE, head + bytes(delta))
         try:
             xbzrle.decode(delta, block.view[offset : offset + _PAGE])
         except xbzrle.DeltaError as error:

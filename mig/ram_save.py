@@ -26,6 +26,7 @@ import numpy as np
 
 from mig import wire
 from mig.bitmap import Bitmap
+from mig.checks import KINDS, RamChecks
 from mig.ram import PAGE_SIZE
 from mig.ram_xbzrle import WORD, DeltaSender
 
@@ -86,6 +87,8 @@ class RamSave:
         self.rounds = 0
         """How often the walk came to the end of the last block."""
         self.deltas = DeltaSender(parameters.xbzrle_cache_size) if xbzrle else None
+        self.checks = RamChecks(block.name for block in self.blocks)
+        """Digests of what was sent."""
         self._at_block = 0
         self._at_page = 0
         self._named: RamBlock | None = None
@@ -145,6 +148,11 @@ class RamSave:
             walked += self.deltas.stats.pages + self.deltas.stats.unchanged
         return walked
 
+    def pages(self) -> dict[str, int]:
+        """Pages sent, by kind."""
+        deltas = 0 if self.deltas is None else self.deltas.stats.pages
+        return dict(zip(KINDS, (self.normal, self.duplicate, deltas), strict=True))
+
     @property
     def xbzrle_stats(self) -> XbzrleStats | None:
         """The figures of XBZRLE, None without it."""
@@ -196,7 +204,9 @@ class RamSave:
             if batch is None:
                 break
             block, found = batch
+            names = self._named is not block
             made = self._encode(block, found)
+            self.checks.sent(block.name, made, names=names)
             pieces += made
             pages -= len(found)
             if room is not None:

@@ -2,8 +2,9 @@
 
 Promises: the stream of a registry is header, configuration, START of each live section, any number
 of PARTs, END of each, a FULL section for each device, the end byte, and the VM description; names
-and instances are unique. The description is kept apart (`tail`): a destination starts only after
-it, so the source can hand over everything else and still take the guest back.
+and instances are unique. End byte and description are kept apart (`tail`): no destination starts before
+the end byte (QEMU starts without a description, stage3 does not), so the source can hand over
+everything else and still take the guest back.
 Assumes: stages are called in order by one thread; `devices_end` while the guest is stopped.
 Does not: any I/O.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from mig import wire
+from mig import checks, wire, wire_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 PAGE_SIZE: Final = 4096
+_CLAIM_PART: Final = 60_000
+"""Bytes of a claim in one command."""
 FIRST_SECTION: Final = 2
 """Section id of the first live section: RAM, as on x86."""
 
@@ -125,15 +128,21 @@ class Registry:
 
 
 class SaveVm:
-    """One outgoing stream of a registry."""
+    """One outgoing stream of a registry; `claim` says what was sent of RAM, for the other side to check."""
 
-    def __init__(self, registry: Registry, ram: LiveHandler) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        ram: LiveHandler,
+        claim: Callable[[], checks.Claim] | None = None,
+    ) -> None:
         self._registry = registry
+        self._claim = claim
         self._live = [_Live(FIRST_SECTION, wire.RAM_NAME, wire.RAM_VERSION, ram)]
 
-    def setup(self) -> list[bytes]:
-        """Header, configuration and the START sections."""
-        pieces = [wire.header(), wire.configuration(self._registry.machine_name)]
+    def setup(self, commands: Iterable[bytes] = ()) -> list[bytes]:
+        """Header, configuration, `commands` and the START sections."""
+        pieces = [wire.header(), wire.configuration(self._registry.machine_name), *commands]
         for live in self._live:
             start = wire.SECTION_START
             pieces.append(wire.section_start(start, live.section_id, live.name, 0, live.version))
@@ -151,22 +160,40 @@ class SaveVm:
                 pieces.append(wire.footer(live.section_id))
         return pieces
 
-    def complete(self) -> list[bytes]:
-        """END sections, devices, and the end byte: everything but `tail`."""
+    def complete(self, *, own: bool = False) -> list[bytes]:
+        """END sections and devices: everything but `tail`. `own`: for a stage3, with a claim before the devices."""
         pieces: list[bytes] = []
         for live in self._live:
             pieces.append(wire.section_part(wire.SECTION_END, live.section_id))
             pieces += live.handler.complete()
             pieces.append(wire.footer(live.section_id))
+        if own:
+            pieces += self._claimed()
         first = FIRST_SECTION + len(self._live)
         for number, device in enumerate(self._registry.devices.values(), first):
             full = wire.SECTION_FULL
             head = wire.section_start(full, number, device.name, device.instance, device.version)
             pieces += (head, device.save(), wire.footer(number))
-        pieces.append(wire.eof())
         return pieces
 
+    def _claimed(self) -> list[bytes]:
+        """The claim with the sizes of the devices to come, in commands."""
+        if self._claim is None:
+            return []
+        devices = self._registry.devices.values()
+        sizes = (checks.Section(dev.name, dev.instance, dev.version, dev.size) for dev in devices)
+        text = self._claim()._replace(devices=tuple(sizes)).text()
+        parts = [text[at : at + _CLAIM_PART] for at in range(0, len(text), _CLAIM_PART)]
+        last = len(parts) - 1
+        return [
+            wire_commands.encode(wire_commands.Claimed(part, at < last))
+            for at, part in enumerate(parts)
+        ]
+
     def tail(self) -> bytes:
-        """The VM description, the last thing that the destination waits for."""
+        """The end byte and the VM description, the last things that the destination waits for."""
         entries = [dict(device.entry) for device in self._registry.devices.values()]
-        return wire.vmdescription(json.dumps({"page_size": PAGE_SIZE, "devices": entries}))
+        described: dict[str, object] = {"page_size": PAGE_SIZE, "devices": entries}
+        if self._claim is not None:
+            described[checks.KEY] = self._claim().values()
+        return wire.eof() + wire.vmdescription(json.dumps(described))

@@ -35,6 +35,7 @@ class Code(enum.IntEnum):
     POSTCOPY_RESUME = 9
     RECV_BITMAP = 10
     SWITCHOVER_START = 11
+    STAGE3_CLAIM = 0x5333
 
 
 BARE: Final = frozenset(
@@ -97,7 +98,17 @@ class RecvBitmap(NamedTuple):
     block: str
 
 
-Value = Bare | Ping | PostcopyAdvise | RamDiscard | Packaged | RecvBitmap
+class Claimed(NamedTuple):
+    """What a stage3 says that it sent, to a destination that answered that it is one; `more` text follows.
+
+    Not of QEMU's; `mig.checks` reads the text.
+    """
+
+    text: bytes
+    more: bool
+
+
+Value = Bare | Ping | PostcopyAdvise | RamDiscard | Packaged | RecvBitmap | Claimed
 """Any command."""
 
 
@@ -167,12 +178,19 @@ def _recv_bitmap(data: bytes, offset: int) -> Value:
     return RecvBitmap(block)
 
 
+def _claimed(data: bytes, offset: int) -> Value:
+    if data[:1] not in {b"\0", b"\1"}:
+        raise _wrong(Code.STAGE3_CLAIM, data, offset)
+    return Claimed(data[1:], data[0] == 1)
+
+
 _PARSERS: Final[Mapping[Code, Callable[[bytes, int], Value]]] = {
     Code.PING: _ping,
     Code.POSTCOPY_ADVISE: _advise,
     Code.POSTCOPY_RAM_DISCARD: _discard,
     Code.PACKAGED: _packaged,
     Code.RECV_BITMAP: _recv_bitmap,
+    Code.STAGE3_CLAIM: _claimed,
 }
 
 
@@ -181,7 +199,7 @@ def parse(number: int, data: bytes, offset: int = 0) -> Value:
     try:
         code = Code(number)
     except ValueError:
-        what = f"command {number}, known are {min(Code)} to {max(Code)}"
+        what = f"command {number}, known are {min(Code)} to {Code.SWITCHOVER_START}"
         raise WireError(offset, what, _DAMAGED) from None
     if code not in BARE:
         return _PARSERS[code](data, offset)
@@ -204,11 +222,18 @@ def _encode_discard(block: str, ranges: tuple[tuple[int, int], ...]) -> bytes:
 
 def encode(value: Value) -> bytes:
     """The COMMAND section of `value`; raises `WireError` for what the format cannot carry."""
+    if isinstance(value, Bare):
+        if value.code not in BARE:
+            what = f"command {value.code.name} without its data"
+            raise WireError(0, what, "give its own value")
+        return wire.command(value.code)
+    return _encode_data(value)
+
+
+def _encode_data(
+    value: Ping | PostcopyAdvise | RamDiscard | Packaged | RecvBitmap | Claimed,
+) -> bytes:
     match value:
-        case Bare(code):
-            if code not in BARE:
-                raise WireError(0, f"command {code.name} without its data", "give its own value")
-            return wire.command(code)
         case Ping(number):
             return wire.command(Code.PING, _U32.pack(wire.unsigned(number, 32, "ping")))
         case PostcopyAdvise(page_sizes, target_page):
@@ -223,6 +248,8 @@ def encode(value: Value) -> bytes:
             return wire.command(Code.PACKAGED, _U32.pack(wire.unsigned(size, 32, "package")))
         case RecvBitmap(block):
             return wire.command(Code.RECV_BITMAP, wire.counted_name(block))
+        case Claimed(text, more):
+            return wire.command(Code.STAGE3_CLAIM, bytes((more,)) + text)
 
 
 def package(sections: bytes) -> bytes:

@@ -59,6 +59,8 @@ _CONFIGURATION_EXTRAS: Final = {
 }
 _ZERO_RECORD: Final = np.dtype([("word", ">i8"), ("fill", "u1")])
 _PAGE_RECORD: Final = np.dtype([("word", ">i8"), ("page", "u1", (wire.PAGE_BYTES,))])
+_DESCRIPTION_HEAD: Final = 5
+"""Bytes in front of a VM description's text."""
 _RUN_MIN: Final = 4
 """Records from which on looking for a run pays."""
 
@@ -155,6 +157,26 @@ class Decoder:
     def finish(self) -> None:
         """Say that no more bytes come: iterating yields the rest, or raises if it is cut short."""
         self._ended = True
+
+    def end_at_description(self) -> bool:
+        """Whether kept device sections end with their description by now; iterating then yields them.
+
+        For a source that waits for an answer and so never ends its stream.
+        """
+        if self.state is not State.TAIL:
+            return False
+        self._wanted = 0
+        self._refill()
+        tail = self._buffer[self._at :]
+        start = vmdesc.find(tail) if tail.rstrip(b" ").endswith(b"}") else None
+        if start is None:
+            return False
+        try:
+            self._described = vmdesc.parse(tail[start + _DESCRIPTION_HEAD :])
+        except vmdesc.DescriptionError:
+            return False
+        self.state = State.SECTION
+        return True
 
     def __iter__(self) -> Iterator[Event]:
         """Yield every event that the bytes fed so far complete; raises `WireError`."""
@@ -418,11 +440,12 @@ class Decoder:
         count = int(np.argmin(good)) if not good.all() else count
         if count < _RUN_MIN:
             return None
-        self._at += count * record.itemsize
+        start, self._at = self._at, self._at + count * record.itemsize
+        raw = memoryview(self._buffer)[start : self._at]
         offsets = words[:count] & ~np.int64(wire.FLAG_MASK)
         if record is _ZERO_RECORD:
-            return ZeroRun(block, offsets)
-        return PageRun(block, offsets, rows["page"][:count])
+            return ZeroRun(block, offsets, raw)
+        return PageRun(block, offsets, rows["page"][:count], raw)
 
     def _ram(self) -> Event | None:
         if self._run_flags and self._block is not None:
@@ -504,7 +527,7 @@ class Decoder:
             what = "unknown device sections, and no VM description at the stream's end"
             raise self._fail(what, "give the whole stream, from a source that writes descriptions")
         try:
-            self._described = vmdesc.parse(tail[start + 5 :])
+            self._described = vmdesc.parse(tail[start + _DESCRIPTION_HEAD :])
         except vmdesc.DescriptionError as error:
             raise self._fail(str(error)) from None
         self.state = State.SECTION

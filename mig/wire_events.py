@@ -80,21 +80,27 @@ class Page(NamedTuple):
 
 
 class ZeroRun(NamedTuple):
-    """Several `ZeroPage` of one block in the order of the stream; `offsets` are bytes."""
+    """Several `ZeroPage` of one block in the order of the stream; `offsets` are bytes.
+
+    `raw` are the records as they stand in the stream.
+    """
 
     block: str
     offsets: NDArray[np.int64]
+    raw: memoryview
 
 
 class PageRun(NamedTuple):
     """Several `Page` of one block in the order of the stream.
 
-    `offsets` are bytes; `pages` has a row of 4096 bytes for each, spread over the input.
+    `offsets` are bytes; `pages` has a row of 4096 bytes for each, spread over the input. `raw` are the
+    records as they stand in the stream.
     """
 
     block: str
     offsets: NDArray[np.int64]
     pages: NDArray[np.uint8]
+    raw: memoryview
 
 
 class DeltaPage(NamedTuple):
@@ -174,9 +180,9 @@ def singly(events: Iterable[Event]) -> Iterator[Event]:
     """The same events with every run taken apart into single pages."""
     for event in events:
         match event:
-            case ZeroRun(block, offsets):
+            case ZeroRun(block, offsets, _):
                 yield from (ZeroPage(block, offset) for offset in offsets.tolist())
-            case PageRun(block, offsets, pages):
+            case PageRun(block, offsets, pages, _):
                 rows = zip(offsets.tolist(), pages, strict=True)
                 yield from (Page(block, offset, memoryview(row)) for offset, row in rows)
             case _:

@@ -36,6 +36,8 @@ class Design(abc.ABC):
     """How vCPUs of a machine of this design acknowledge, stop and resume."""
     ram_save_class: ClassVar[type[RamSave]] = RamSave
     """How RAM is walked."""
+    hears: ClassVar[bool] = False
+    """Whether it can wait for the destination's answers."""
 
     def __init__(self, migration: Migration) -> None:
         self.migration = migration
@@ -80,6 +82,8 @@ class Steps(Design):
         self.switchover = Switchover(self.ram.bitmap.pages * PAGE_SIZE)
         self.auto_converge = AutoConverge(time.monotonic())
         self._saved = 0
+        self.tail_at = 0
+        """Bytes written when the tail was begun."""
 
     def active(self) -> bool:
         """Whether there is still something to migrate."""
@@ -93,7 +97,9 @@ class Steps(Design):
             return
         with self.machine.ram.mutex:
             self.setup_harvest()
-        self.channel.append(self.migration.savevm.setup())
+        listening = self.migration.return_path
+        commands = () if listening is None else listening.greeting()
+        self.channel.append(self.migration.savevm.setup(commands))
 
     def set_up(self) -> None:
         """The beginning is over."""
@@ -205,7 +211,11 @@ class Steps(Design):
         self.migration.precopy_bytes = self.channel.appended
         self.tell_complete("complete_begin")
         sent = self.ram.walked
-        self.channel.append(self.migration.savevm.complete())
+        listening = self.migration.return_path
+        own = listening is not None and listening.own
+        self.channel.append(self.migration.savevm.complete(own=own))
+        if listening is not None:
+            self.channel.append([listening.question()])
         pages = self.ram.walked - sent
         channel = self.channel
         self.migration.at_stop = AtStop(pages, channel.buffered, channel.bytes_xfer)
@@ -223,8 +233,19 @@ class Steps(Design):
         error = self.channel.error
         if error is None:
             return False
-        self.migration.fail(error)
+        if self.state.value is MigrationState.COMMITTED:
+            self.not_handed_over(error)
+        else:
+            self.migration.fail(error)
         return True
+
+    def not_handed_over(self, error: Exception) -> None:
+        """The tail was not written whole. Nothing of it written: the guest runs on here.
+
+        A part of it written: a QEMU starts after its first byte, a stage3 after its last, and nobody here can know.
+        """
+        known = self.channel.written <= self.tail_at or self.channel.undoable
+        (self.migration.undo if known else self.migration.unknown)(error)
 
     def new_window(self) -> None:
         """Open the next window, with what the parameters are now."""
@@ -255,6 +276,8 @@ class Steps(Design):
             self.cpus.state.follow("migration_done")
             if self.migration.capabilities.release_ram:
                 self.release_ram()
+        elif self.migration.outcome_unknown:
+            self.cpus.state.follow("migration_unknown")
         else:
             self.cpus.undo_stop()
         self.clean_up_later()
@@ -280,8 +303,19 @@ class Steps(Design):
                 thread.join()
             finally:
                 self.big_lock.acquire()
+        self.hang_up()
         self.channel.close()
         self.migration.finished_up()
+
+    def hang_up(self) -> None:
+        """Nothing is heard of the destination any more. The big lock is held, and free while waiting."""
+        if (listening := self.migration.return_path) is not None:
+            self.channel.hang_up()
+            self.big_lock.release()
+            try:
+                listening.join()
+            finally:
+                self.big_lock.acquire()
 
     def cancel(self) -> None:
         """Cancel, without any lock."""
@@ -291,12 +325,16 @@ class Steps(Design):
         """Ask for the end and make a blocked write return; whether or not the big lock is held.
 
         A state that moves between look and swap is looked at again. After the commit the state
-        stays: whether the tail was handed over decides.
+        stays: whether the tail was handed over decides. A destination that answers has then taken all that
+        came before, so the tail is not blocked, and a cancel would only make the outcome unknown.
         """
         while (state := self.state.value) in UNDECIDED:
             if self.state.move(state, "cancel"):
                 break
-        if self.state.value in {MigrationState.CANCELLING, MigrationState.COMMITTED}:
+        blocked = {MigrationState.CANCELLING}
+        if self.migration.return_path is None:
+            blocked.add(MigrationState.COMMITTED)
+        if self.state.value in blocked:
             self.migration.cancel_requested = True
             self.channel.abort(OSError(errno.ECANCELED, "the migration was cancelled"))
             self.migration.interrupt()

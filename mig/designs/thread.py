@@ -21,17 +21,22 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from mig.designs.base import Steps
 from mig.parameters import WINDOW
 from mig.ram_save import RamChanged
 from mig.runstate import MigrationState, StateError
 
+if TYPE_CHECKING:
+    from mig.return_path import ReturnPath
+
 
 class Thread(Steps):
     """RAM walked under the big lock, written outside it."""
 
     name = "thread"
+    hears = True
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -59,6 +64,8 @@ class Thread(Steps):
         except Exception as error:
             # A fault of our own: the guest stays here, and the thread shows the error.
             self.migration.fail(error)
+            if self.state.value is MigrationState.COMMITTED:
+                self.migration.unknown(error)
             self.end()
             raise
         self.end()
@@ -67,7 +74,19 @@ class Thread(Steps):
         """Begin to track dirty pages and append the stream's head."""
         with self.big_lock:
             self.setup_locked()
+        self.greet()
         self.set_up()
+
+    def greet(self) -> None:
+        """With a return path: wait, before anything else is sent, until it is known who answers."""
+        if (listening := self.migration.return_path) is None:
+            return
+        listening.start()
+        while self.channel.buffered and self.state.value is MigrationState.SETUP:
+            self.flush()
+            self.window()
+        if self.state.value is MigrationState.SETUP and not listening.await_greeting():
+            self.migration.fail(listening.error or listening.refusal())
 
     def tick(self) -> None:
         """Produce if the budget allows, write, look at the window."""
@@ -112,25 +131,57 @@ class Thread(Steps):
             channel.flush(big_lock_held=big_lock_held)
 
     def finish(self, *, big_lock_held: bool) -> None:
-        """Hand over. The destination cannot start before the tail, so until then all can be undone.
+        """Hand over. No destination starts before the tail begins, so until then all can be undone.
 
         1. Everything but the tail is written; a cancel or an error still ends in the source running.
-        2. Commit: from here on a cancel no longer changes the state, it only aborts the channel.
-        3. The tail is written. Whole: the destination may run, and the source never will. Not whole:
-           the destination cannot, and the source runs on. A file that cannot be finished and a command
-           that fails have not taken the stream whole.
+        2. With a return path the destination says that it has loaded all that.
+        3. Commit: from here on a cancel no longer changes the state; without a return path it aborts the
+           channel.
+        4. The tail is written, and 5., with a return path, the destination says that it has taken over.
         """
         self.drain(big_lock_held=big_lock_held)
-        if self.check_error() or not self.state.move(MigrationState.DEVICE, "commit"):
+        if self.check_error() or not self.ready():
             return
-        self.channel.append([self.migration.savevm.tail()])
+        tail = self.migration.savevm.tail()
+        if self.state.move(MigrationState.DEVICE, "commit"):
+            self.hand_over(tail, big_lock_held=big_lock_held)
+
+    def ready(self) -> bool:
+        """Whether the destination has loaded everything but the tail, as far as it can say so."""
+        listening = self.migration.return_path
+        if listening is None or listening.await_ready():
+            return True
+        self.migration.fail(listening.error or listening.refusal())
+        return False
+
+    def hand_over(self, tail: bytes, *, big_lock_held: bool) -> None:
+        """Write the tail, once committed, and settle what became of it.
+
+        With a destination that was to answer and does not, nobody here can know either whether it runs the guest,
+        which then stays stopped. A file that cannot be finished and a command that fails have not taken the
+        stream whole.
+        """
+        channel, migration = self.channel, self.migration
+        if (listening := migration.return_path) is not None:
+            listening.expect_end()
+        self.tail_at = channel.written
+        channel.append([tail])
         self.drain(big_lock_held=big_lock_held)
-        if self.channel.buffered or not self.channel.deliver():
+        if channel.buffered or not channel.deliver():
             self.check_error()
             return
-        self.state.follow("sent")
-        self.channel.end()
-        self.migration.times.stop_end = time.monotonic()
+        channel.end()
+        if listening is None or self.taken_over(listening):
+            migration.times.stop_end = time.monotonic()
+            self.state.follow("sent")
+
+    def taken_over(self, listening: ReturnPath) -> bool:
+        """Wait for the destination's last word; False: it refused, or it can say nothing more."""
+        if not listening.await_end():
+            self.migration.unknown(listening.error or OSError("the destination does not answer"))
+        elif listening.shut:
+            self.migration.undo(listening.refusal())
+        return listening.shut == 0
 
     def end(self) -> None:
         """The thread's last step: give the guest away or take it back."""

@@ -154,8 +154,10 @@ class Timer(Steps):
 
     def commit(self) -> None:
         """All but the tail is written: from here on a cancel no longer changes the state."""
+        tail = self.migration.savevm.tail()
         if self.state.move(MigrationState.DEVICE, "commit"):
-            self.channel.append([self.migration.savevm.tail()])
+            self.tail_at = self.channel.written
+            self.channel.append([tail])
             self.then = self.sent
             self.write()
 

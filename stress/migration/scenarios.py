@@ -48,6 +48,9 @@ busy_migration = _mark(whole.busy_migration)
 destination_dies = _mark(whole.destination_dies)
 cancelled = _mark(whole.cancelled)
 commanded = _mark(whole.commanded)
+link_cut = _mark(whole.link_cut)
+held = _mark(whole.held)
+stalled = _mark(whole.stalled)
 tunnelled = _mark(whole.tunnelled)
 reset_meanwhile = _mark(whole.reset_meanwhile)
 stop_handshake = _mark(closed.stop_handshake)
@@ -58,6 +61,7 @@ hot_add_against_walk = _mark(closed.hot_add_against_walk)
 
 WHOLE: Final = (
     "migration", "busy_migration", "destination_dies", "cancelled", "commanded", "tunnelled", "reset_meanwhile",
+    "link_cut", "held", "stalled",
 )  # fmt: skip
 CLOSED: Final = (
     "stop_handshake", "harvest_against_write", "channel_close", "cancel_against_complete", "hot_add_against_walk",

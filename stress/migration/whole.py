@@ -7,6 +7,7 @@ hang is a wait that never ends.
 from __future__ import annotations
 
 import threading
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,123 @@ MOVES = frozenset(
     }
 )
 """Statuses that follow each other in a migration of which nothing fails."""
+LOOK_S = 0.05
+"""Between two looks of a monitor that waits for a state."""
 
 
-def migration(design: str = "thread", vcpus: int = 2, pages: int = 16, writes: int = 2) -> None:
-    """Move a guest that writes; it runs on at the destination."""
+def migration(  # noqa: PLR0917 - what may be typed behind the scenario's name
+    design: str = "thread",
+    vcpus: int = 2,
+    pages: int = 16,
+    writes: int = 2,
+    return_path: int = 0,
+    pause: int = 0,
+    again: int = 0,
+) -> None:
+    """Move a guest that writes; it runs on at the destination.
+
+    With `return_path` 1 the destination answers; with `pause` 1 it is held before the switch-over until a
+    monitor continues it; with `again` 1 a first attempt is cancelled at any moment, and another one follows.
+    """
     bench = Bench(design, vcpus, pages=pages, writes=writes)
+    bench.source.set_capabilities(
+        return_path=bool(return_path), pause_before_switchover=bool(pause), events=bool(pause)
+    )
+    bench.source.start()
+    if again and _first_attempt(bench) is MigrationState.COMPLETED:
+        bench.finish()
+        return
+    near, far = bench.pair()
+    bench.receive(far)
+    monitor = _continuing(bench) if pause else None
+    moving = bench.migrate(near)
+    _await_end(bench, moving)
+    if monitor is not None:
+        monitor.join()
+    _expect(moving.state.value, MigrationState.COMPLETED)
+    bench.finish()
+
+
+def _first_attempt(bench: Bench) -> MigrationState:
+    near, far = bench.pair()
+    bench.receive(far)
+    moving = bench.migrate(near)
+    moving.cancel()
+    _await_end(bench, moving)
+    return moving.state.value
+
+
+def _continuing(bench: Bench) -> threading.Thread:
+    """Have a monitor continue the migration once it is held."""
+    held = threading.Event()
+
+    def hear(_: str, data: Mapping[str, str | int]) -> None:
+        if data.get("status") == MigrationState.PRE_SWITCHOVER.value:
+            held.set()
+
+    def go_on() -> None:
+        held.wait()
+        bench.source.continue_migration(MigrationState.PRE_SWITCHOVER.value)
+
+    bench.source.events.subscribe(hear)
+    monitor = threading.Thread(target=go_on, name="monitor")
+    monitor.start()
+    return monitor
+
+
+def link_cut(design: str = "thread", vcpus: int = 1, pages: int = 4) -> None:
+    """The link of a migration with a return path breaks at any moment.
+
+    The guest runs on one side; or, when the link broke in the hand-over, perhaps on none, but never on both.
+    """
+    bench = Bench(design, vcpus, pages=pages, writes=1)
+    bench.source.set_capabilities(return_path=True)
+    near, far = bench.pair()
+    bench.source.start()
+    receiving = bench.receive(far)
+    moving = bench.migrate(near)
+    receiving.interrupt()
+    _await_end(bench, moving)
+    bench.finish()
+
+
+def held(design: str = "thread", vcpus: int = 1, pages: int = 4, return_path: int = 0) -> None:
+    """A migration that is to be held before the switch-over is cancelled at any moment, and continued, too."""
+    bench = Bench(design, vcpus, pages=pages, writes=1)
+    bench.source.set_capabilities(return_path=bool(return_path), pause_before_switchover=True)
     near, far = bench.pair()
     bench.source.start()
     bench.receive(far)
     moving = bench.migrate(near)
+
+    def go_on() -> None:
+        while not moving.finished and not moving.continue_from("pre-switchover"):
+            time.sleep(LOOK_S)
+
+    monitor = threading.Thread(target=go_on, name="monitor")
+    monitor.start()
+    moving.cancel()
     _await_end(bench, moving)
-    _expect(moving.state.value, MigrationState.COMPLETED)
+    monitor.join()
+    bench.finish()
+
+
+def stalled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
+    """The destination stops reading; the time-out may come at any moment, and the guest runs on at the source."""
+    bench = Bench(design, vcpus, pages=pages, writes=1, stall_timeout_ms=1000)
+    near, far = bench.pair()
+    bench.source.start()
+
+    def read() -> None:
+        for _ in range(verify.draw(3)):
+            far.recv(CHUNK)
+
+    peer = threading.Thread(target=read, name="stalled destination")
+    peer.start()
+    moving = bench.migrate(near)
+    moving.join()
+    peer.join()
+    _expect(moving.state.value, MigrationState.FAILED)
     bench.finish()
 
 

@@ -61,6 +61,7 @@ def test_locks(place: str) -> None:
     """Each lock of the declared order is an attribute of that name, and a plain lock."""
     with pair() as made:
         machine = made.source
+        machine.set_capabilities(return_path=True)
         migration = Migration(machine, made.near, machine.design)
         owners = {
             "Machine": machine,
@@ -69,6 +70,7 @@ def test_locks(place: str) -> None:
             "Channel": migration.channel,
             "StateCell": migration.state,
             "EventHub": machine.events,
+            "ReturnPath": migration.return_path,
         }
         owner, _, attribute = place.partition(".")
         assert isinstance(getattr(owners[owner], attribute), type(threading.Lock()))

@@ -15,6 +15,7 @@ from mig import wire, wire_commands, wire_return
 from mig.wire_commands import (
     BARE,
     Bare,
+    Claimed,
     Code,
     Packaged,
     Ping,
@@ -51,6 +52,7 @@ commands: st.SearchStrategy[Value] = st.one_of(
     st.sampled_from([PostcopyAdvise(0, 0), PostcopyAdvise(PAGE, PAGE)]),
     st.builds(RamDiscard, names, st.lists(ranges, min_size=1, max_size=12).map(tuple)),
     st.builds(RecvBitmap, names),
+    st.builds(Claimed, st.binary(max_size=99), st.booleans()),
 )
 BLOCKS = {"ram": 65 * PAGE, "rom": PAGE}
 messages: st.SearchStrategy[Message] = st.one_of(
