@@ -209,9 +209,10 @@ def destination_dies(design: str = "thread", vcpus: int = 1, pages: int = 8) -> 
         bench.end()
 
 
-def cancelled(design: str = "thread", vcpus: int = 1, pages: int = 8) -> None:
+def cancelled(design: str = "thread", vcpus: int = 1, pages: int = 8, return_path: int = 0) -> None:
     """A cancel meets the migration at any moment; whichever wins, one side runs the guest."""
     bench = Bench(design, vcpus, pages=pages)
+    bench.source.set_capabilities(return_path=bool(return_path))
     near, far = bench.pair()
     bench.source.start()
     bench.receive(far)

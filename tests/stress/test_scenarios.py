@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from verify.certificate.writing import Keeping, certificate_of
 from verify.explore import Exploration, Verdict
 from verify.strategies import DPOR
 
+if TYPE_CHECKING:
+    from mig.return_path import ReturnPath
+
 FAULTS = [
     ("skip-setup-harvest", "harvest_against_write", "broken invariant", "dirty at sync"),
     ("skip-setup-harvest", "migration", "broken invariant", "dirty at sync"),
@@ -39,6 +43,14 @@ FAULTS = [
     ("cancel-without-swap", "cancel_against_complete", "broken invariant", "one outcome"),
     ("walk-without-mutex", "hot_add_against_walk", "broken invariant", "no stale block"),
 ]
+
+VARIANTS = (
+    "migration?return_path=1",
+    "migration?again=1&pause=1&return_path=1&pages=4",
+    "held?return_path=1",
+    "cancelled?return_path=1",
+)
+"""Scenarios with capabilities of the migration."""
 
 
 def target(scenario: str, design: str) -> str:
@@ -73,7 +85,7 @@ def test_each_fault_is_found(fault: str, scenario: str, cause: str, words: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", [RandomWalk, PCT])
-@pytest.mark.parametrize("scenario", [*scenarios.CLOSED, *scenarios.WHOLE])
+@pytest.mark.parametrize("scenario", [*scenarios.CLOSED, *scenarios.WHOLE, *VARIANTS])
 def test_corrected_design_is_not_blamed(scenario: str, strategy: type[RandomWalk | PCT]) -> None:
     """No schedule of design `thread` is reported, in any scenario."""
     state = explore(load(target(scenario, "thread")), strategy(2), executions=150)
@@ -180,6 +192,22 @@ def test_the_oracle_sees_lost_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ByteLog, "store", mark_first)
 
     assert found("memory equal", executions=800).startswith("memory equal: pages [")
+
+
+@pytest.mark.slow
+def test_a_source_that_resumes_without_knowing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the link breaks in the hand-over, a source that just runs on makes two of one guest."""
+
+    def resume(self: Thread, listening: ReturnPath) -> bool:
+        if not listening.await_end():
+            self.migration.undo(OSError("gone"))
+        return listening.shut == 0
+
+    monkeypatch.setattr(Thread, "taken_over", resume)
+    state = explore(load(target("link_cut", "thread")), PCT(1), executions=300, shrink=0)
+    (group,) = state.groups.values()
+
+    assert "source both run the guest" in group.finding.message
 
 
 def test_the_oracle_sees_a_drifting_counter(monkeypatch: pytest.MonkeyPatch) -> None:
