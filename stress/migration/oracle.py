@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import verify
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from mig.bitmap import Bitmap
@@ -95,6 +96,8 @@ class Oracle:
         self.pages = Account()
         self.running: dict[str, bool] = {}
         self.late: list[str] = []
+        self.committed: threading.Event | None = None
+        """Where a scenario waits for it: set when the source gives the guest away."""
         self.syncs: list[tuple[int, int, int]] = []
         """Of each sync: its number, pages newly dirty, distinct pages marked since the harvest before."""
 
@@ -199,6 +202,11 @@ class Oracle:
         if len(both) > 1:
             verify.broken("one side runs", f"{' and '.join(sorted(both))} both run the guest")
 
+    def migration_state(self, new: str) -> None:
+        """The migration has moved."""
+        if new == "committed" and self.committed is not None:
+            self.committed.set()
+
     def write_begin(self, size: int, *, big_lock_held: bool) -> None:
         """A write that may block is about to begin."""
         if self.strict_writes and big_lock_held:
@@ -233,6 +241,8 @@ class _Ear:
             oracle.page_sent(int(values["page"]))
         elif name == "sync":
             oracle.sync(int(values["number"]), int(values["newly"]))
+        elif name == "migration_state":
+            oracle.migration_state(str(values["new"]))
         elif name == "complete_begin":
             oracle.complete_begin()
         elif name == "complete_end":

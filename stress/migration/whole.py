@@ -101,8 +101,8 @@ def _continuing(bench: Bench) -> threading.Thread:
     return monitor
 
 
-def link_cut(design: str = "thread", vcpus: int = 1, pages: int = 4) -> None:
-    """The link of a migration with a return path breaks at any moment.
+def link_cut(design: str = "thread", vcpus: int = 1, pages: int = 4, late: int = 0) -> None:
+    """The link of a migration with a return path breaks at any moment; with `late` 1, once it is committed.
 
     The guest runs on one side; or, when the link broke in the hand-over, perhaps on none, but never on both.
     """
@@ -111,7 +111,11 @@ def link_cut(design: str = "thread", vcpus: int = 1, pages: int = 4) -> None:
     near, far = bench.pair()
     bench.source.start()
     receiving = bench.receive(far)
+    committed = threading.Event()
+    bench.oracle.committed = committed if late else None
     moving = bench.migrate(near)
+    if late:
+        committed.wait()
     receiving.interrupt()
     _await_end(bench, moving)
     bench.finish()

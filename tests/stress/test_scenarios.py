@@ -48,6 +48,7 @@ VARIANTS = (
     "migration?return_path=1",
     "migration?again=1&pause=1&return_path=1&pages=4",
     "held?return_path=1",
+    "link_cut?late=1",
     "cancelled?return_path=1",
 )
 """Scenarios with capabilities of the migration."""
@@ -204,7 +205,8 @@ def test_a_source_that_resumes_without_knowing(monkeypatch: pytest.MonkeyPatch) 
         return listening.shut == 0
 
     monkeypatch.setattr(Thread, "taken_over", resume)
-    state = explore(load(target("link_cut", "thread")), PCT(1), executions=300, shrink=0)
+    program = load(target("link_cut?late=1", "thread"))
+    state = explore(program, RandomWalk(1), executions=60, shrink=0)
     (group,) = state.groups.values()
 
     assert "source both run the guest" in group.finding.message
