@@ -352,10 +352,18 @@ class Incoming:
             raise LoadError(different, "migrate again; see what damages the stream on its way")
 
     def _load(self) -> None:
-        """Check that nothing of RAM and devices is missing or damaged, and load the devices; once."""
+        """Check what came, and load the devices; once."""
         if self._loaded:
             return
         self._loaded = True
+        self._check_whole()
+        for section in self._own:
+            self._machine.load_device(section.name, section.instance, section.version, section.body)
+        if self._before_start is not None:
+            self._before_start()
+
+    def _check_whole(self) -> None:
+        """Check that nothing of RAM and devices is missing or damaged."""
         if missing := self.loader.missing():
             raise LoadError(f"pages that never came: {missing}", "migrate again; report the source")
         loaded = [(section.name, section.instance) for section in self._own]
@@ -363,10 +371,6 @@ class Incoming:
             raise LoadError(f"no state came for {', '.join(lacking)}", "migrate the same machine")
         self._compare(self._claim)
         self._compare(self._described)
-        for section in self._own:
-            self._machine.load_device(section.name, section.instance, section.version, section.body)
-        if self._before_start is not None:
-            self._before_start()
 
     def _take_over(self) -> None:
         """Everything is there: say so, and run the guest."""

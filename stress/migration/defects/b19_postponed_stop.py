@@ -30,5 +30,5 @@ DEFECT = Defect(
     "again_after_cancel",
     "broken invariant",
     "memory equal",
-    (Step(Steps, "end_locked", end_locked, "a2c00af5"),),
+    (Step(Steps, "end_locked", end_locked, "bf22d49a"),),
 )

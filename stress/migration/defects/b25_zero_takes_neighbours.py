@@ -9,6 +9,7 @@ Fix: discard only where all that goes with it is zero.
 
 from __future__ import annotations
 
+from mig import wire
 from mig.ram import PAGE_SIZE
 from mig.ram_load import RamLoader
 from stress.migration.defects.frame import Defect, Step
@@ -21,6 +22,7 @@ def zero(self: RamLoader, name: str, offset: int) -> None:
     size = min(2 * PAGE_SIZE, block.used_length - first)
     block.view[first : first + size] = bytes(size)
     self._received[name][offset // PAGE_SIZE] = 1
+    self.checks.record(name, offset, wire.FLAG_ZERO, b"\0")
     self.duplicate += 1
 
 
@@ -29,6 +31,6 @@ DEFECT = Defect(
     "device",
     "broken invariant",
     "memory equal",
-    (Step(RamLoader, "zero", zero, "045e5ba5"),),
+    (Step(RamLoader, "zero", zero, "0efd7eae"),),
     arguments={"pages": 2},
 )

@@ -21,7 +21,7 @@ def fail(self: Migration, error: Exception) -> None:
         if self.state.move(state, "error"):
             break
     self.interrupt()
-    self.error = error
+    self._failure = error
 
 
 DEFECT = Defect(
@@ -29,5 +29,5 @@ DEFECT = Defect(
     "asks_why",
     "broken invariant",
     "a failure has a reason",
-    (Step(Migration, "fail", fail, "61807886"),),
+    (Step(Migration, "fail", fail, "826e9b0e"),),
 )

@@ -18,5 +18,5 @@ DEFECT = Defect(
     "broken invariant",
     "one",
     design=CancelWithoutSwap,
-    known="11d9203c",
+    known="ec0de02a",
 )

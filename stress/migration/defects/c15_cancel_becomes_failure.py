@@ -18,7 +18,7 @@ def fail(self: Migration, error: Exception) -> None:
     """End it as failed."""
     with self.state.lock:
         self.state.value = MigrationState.FAILED
-    self.error = error
+    self._failure = error
     self.interrupt()
 
 
@@ -27,5 +27,5 @@ DEFECT = Defect(
     "cancel_against_complete",
     "broken invariant",
     "one outcome",
-    (Step(Migration, "fail", fail, "61807886"),),
+    (Step(Migration, "fail", fail, "826e9b0e"),),
 )

@@ -29,5 +29,5 @@ DEFECT = Defect(
     "cancel_against_complete",
     "broken invariant",
     "one outcome",
-    (Step(Steps, "end_locked", end_locked, "a2c00af5"),),
+    (Step(Steps, "end_locked", end_locked, "bf22d49a"),),
 )

@@ -32,5 +32,5 @@ DEFECT = Defect(
     "held",
     "lost wake-up",
     "Event.wait",
-    (Step(Steps, "cancel_now", cancel_now, "371883d1"),),
+    (Step(Steps, "cancel_now", cancel_now, "e2d3a65a"),),
 )

@@ -23,5 +23,5 @@ DEFECT = Defect(
     "stalled_peer",
     "lost wake-up",
     "Event.wait",
-    (Step(Channel, "abort", abort, "53815dbd"),),
+    (Step(Channel, "abort", abort, "72ef447d"),),
 )

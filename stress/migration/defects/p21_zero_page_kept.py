@@ -10,6 +10,7 @@ Fix: clear what is not zero.
 
 from __future__ import annotations
 
+from mig import wire
 from mig.ram import PAGE_SIZE
 from mig.ram_load import RamLoader
 from stress.migration.defects.frame import Defect, Step
@@ -18,6 +19,7 @@ from stress.migration.defects.frame import Defect, Step
 def zero(self: RamLoader, name: str, offset: int) -> None:
     """Count a page of zeros; fresh memory is zero."""
     self._received[name][offset // PAGE_SIZE] = 1
+    self.checks.record(name, offset, wire.FLAG_ZERO, b"\0")
     self.duplicate += 1
 
 
@@ -26,6 +28,6 @@ DEFECT = Defect(
     "device",
     "broken invariant",
     "memory equal",
-    (Step(RamLoader, "zero", zero, "045e5ba5"),),
+    (Step(RamLoader, "zero", zero, "0efd7eae"),),
     arguments={"pages": 2},
 )

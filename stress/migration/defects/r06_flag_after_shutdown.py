@@ -32,5 +32,5 @@ DEFECT = Defect(
     "cancel_against_complete",
     "broken invariant",
     "one outcome",
-    (Step(Steps, "cancel_now", cancel_now, "371883d1"),),
+    (Step(Steps, "cancel_now", cancel_now, "e2d3a65a"),),
 )

@@ -21,6 +21,7 @@ def finish(self: Thread, *, big_lock_held: bool) -> None:
     if self.check_error():
         return
     committed = self.state.move(MigrationState.DEVICE, "commit")
+    self.tail_at = self.channel.written
     self.channel.append([self.migration.savevm.tail()])
     self.drain(big_lock_held=big_lock_held)
     if committed and not self.check_error():
@@ -33,5 +34,5 @@ DEFECT = Defect(
     "cancel_against_complete",
     "broken invariant",
     "one outcome",
-    (Step(Thread, "finish", finish, "fcdbf22f"),),
+    (Step(Thread, "finish", finish, "12eb4eb4"),),
 )
