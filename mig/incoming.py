@@ -140,7 +140,8 @@ def _kind(event: Event) -> str:
 class Incoming:
     """One incoming migration on a connected socket, which it owns and closes.
 
-    `before_start` is called when everything is loaded and no vCPU has run a step. With `paused` the
+    `before_start` is called when everything is loaded, the source has given the guest away, and no vCPU has
+    run a step; the source waits meanwhile. With `paused` the
     guest is loaded and left stopped.
     """
 
@@ -359,8 +360,6 @@ class Incoming:
         self._check_whole()
         for section in self._own:
             self._machine.load_device(section.name, section.instance, section.version, section.body)
-        if self._before_start is not None:
-            self._before_start()
 
     def _check_whole(self) -> None:
         """Check that nothing of RAM and devices is missing or damaged."""
@@ -373,7 +372,9 @@ class Incoming:
         self._compare(self._described)
 
     def _take_over(self) -> None:
-        """Everything is there: say so, and run the guest."""
+        """Everything is there, and the source has given the guest away: say so, and run it."""
+        if self._before_start is not None:
+            self._before_start()
         self._advance("loaded")
         self._answers.end(0)
         if not self._paused:
