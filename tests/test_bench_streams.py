@@ -29,7 +29,7 @@ def test_fields_cover_a_stream() -> None:
 
 def test_undamaged_streams_are_accepted() -> None:
     """What is damaged is accepted before; a sample made small lacks pages and nothing else."""
-    for base in (bases.own(), bases.everything()):
+    for base in (bases.own(), bases.everything(), bases.asked(), bases.claiming()):
         with contextlib.closing(base.destination()) as machine:
             verdict = target.receive(machine, base.stream, random.Random(1))
         assert verdict == target.Verdict(True, "")

@@ -14,8 +14,9 @@ import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.streams import layout
-from mig import transport, wire, wire_commands, xbzrle
+from mig import checks, transport, wire, wire_commands, xbzrle
 from mig.machine import Machine
+from mig.return_path import ReturnPath
 from mig.vcpu.soft import PageIncrement
 
 if TYPE_CHECKING:
@@ -153,12 +154,51 @@ def commanded() -> Base:
         wire_commands.PostcopyAdvise(0, 0),
         wire_commands.RamDiscard("ram", ((0, PAGE), (2 * PAGE, PAGE))),
         wire_commands.RecvBitmap("ram"),
+        wire_commands.Claimed(b"{", more=True),
     ]
     whole = everything()
     first = layout.spans(whole.stream)[0][1]
     commands = b"".join(map(wire_commands.encode, values)) + wire_commands.package(b"sections")
     stream = whole.stream[:first] + commands + whole.stream[first:]
     return Base("commanded", stream, whole.machine, whole.blocks)
+
+
+def asked() -> Base:
+    """`everything`, and its source waits for an answer: the stream ends where the description does."""
+    whole = everything()
+    first = layout.spans(whole.stream)[0][1]
+    greeting = b"".join(ReturnPath.greeting()[:2])
+    stream = whole.stream[:first] + greeting + whole.stream[first:]
+    return whole._replace(name="asked", stream=stream)
+
+
+def claiming() -> Base:
+    """`own`, to a destination that answers and is a stage3: what was sent is claimed before the devices."""
+    whole = own()
+    spans = layout.spans(whole.stream)
+    first = spans[0][1]
+    [devices] = [at for kind, at, _ in spans if kind == wire.SECTION_FULL][:1]
+    end = whole.stream.rindex(wire.eof() + bytes((wire.SECTION_VMDESCRIPTION,)))
+    claim = checks.in_description(whole.stream[end + 6 :])
+    if claim is None:
+        raise RuntimeError("internal error in stage3: an own stream claims nothing")
+    text = claim.text()
+    parts = [text[:30], text[30:]]
+    stream = b"".join(
+        [
+            whole.stream[:first],
+            *ReturnPath.greeting(),
+            whole.stream[first:devices],
+            *(
+                wire_commands.encode(wire_commands.Claimed(part, part is parts[0]))
+                for part in parts
+            ),
+            whole.stream[devices:end],
+            ReturnPath.question(),
+            whole.stream[end:],
+        ]
+    )
+    return whole._replace(name="claiming", stream=stream)
 
 
 def encoded(old: bytes, new: bytes) -> bytes:
@@ -210,5 +250,5 @@ def _fewer(stream: bytes, begin: int, end: int) -> bytes:
 
 def all_of_them() -> list[Base]:
     """Every base."""
-    makers: list[Callable[[], Base]] = [own, everything, commanded]
+    makers: list[Callable[[], Base]] = [own, everything, commanded, asked, claiming]
     return [*(make() for make in makers), *(shortened(path) for path in SAMPLES)]

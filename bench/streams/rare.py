@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from bench.streams import layout
-from bench.streams.bases import APIC, DESCRIPTION, PAGE, everything
+from bench.streams.bases import APIC, DESCRIPTION, PAGE, asked, everything
 from mig import vmdesc, wire, wire_commands
 from mig.wire_decode import Decoder
 from mig.wire_return import ReturnDecoder
@@ -35,6 +35,7 @@ COMMANDS: Final = (
     (7, b"abc"),
     (7, bytes(4)),
     (7, b"\xff\xff\xff\xff"),
+    (0x5333, b"\2"),
     (10, b"\3ramx"),
     (10, b"\1\xff"),
     (10, b"\2a\0"),
@@ -114,7 +115,11 @@ def all_of_them() -> list[tuple[Base, bytes]]:
     made.append(stream[:setup_end] + stream[first:])
     made.append(stream[:section] + b"\0\6\xff\xff\xff\xff")
     made.append(stream[: section + 30] + bytes(300_000))
-    return [(base, mutant) for mutant in made]
+    waiting = asked()
+    end = waiting.stream.rindex(wire.eof() + b"\6") + 1
+    unusable = b'{"devices": 1}'
+    late = waiting.stream[:end] + b"\6" + len(unusable).to_bytes(4, "big") + unusable
+    return [(waiting, waiting.stream), (waiting, late), *((base, mutant) for mutant in made)]
 
 
 def apart() -> None:
