@@ -155,6 +155,7 @@ class Bench:
 
     def migrate(self, sock: socket.socket) -> Migration:
         """Begin to move the source's guest through `sock`."""
+        self.oracle.bitmap = None  # an attempt of before had one of its own
         migration = self.source.migrate(sock)
         verify.label(migration.ram.bitmap.lock, "Bitmap.lock")
         verify.label(migration.channel.lock, "Channel.lock")

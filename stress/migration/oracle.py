@@ -60,7 +60,8 @@ class Account:
 
     def harvest(self, lo: int, hi: int) -> None:
         """A harvest reads the log of pages [lo, hi) now; marks from here on belong to the next one as well."""
-        pages = {page for page in self.since_harvest if lo <= page < hi}
+        # A copy in one step: on real threads vCPUs mark meanwhile.
+        pages = {page for page in self.since_harvest.copy() if lo <= page < hi}
         self.before_harvest |= pages
         self.since_harvest -= pages
         self.being_harvested = lo, hi
@@ -149,8 +150,6 @@ class Oracle:
 
     def sync(self, number: int, newly: int) -> None:
         """A harvest has been merged."""
-        if not number:
-            self.syncs.clear()
         marked = len(self.pages.before_harvest)
         self.pages.before_harvest = set()
         self.pages.being_harvested = 0, 0

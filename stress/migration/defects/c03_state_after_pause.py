@@ -18,6 +18,6 @@ DEFECT = Defect(
     "lost wake-up",
     "pause condition",
     design=StateAfterPause,
-    also=(("broken invariant", "guest stands still"),),
+    also=(("lost wake-up", "Migration.join"), ("broken invariant", "guest stands still")),
     known="d839f150",
 )
