@@ -118,7 +118,7 @@ def test_deltas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 def test_firmware() -> None:
     """Firmware of 64 KiB that begins where a PC begins, with its window and pace in it."""
     made = paced.firmware(0x1000000, 0x2000000, 1000.0)
-    words = np.frombuffer(made[0x68:0x74], dtype=np.uint32)
+    words = np.frombuffer(made[0x70:0x7C], dtype=np.uint32)
     assert (64 << 10, b"\xea") == (len(made), made[0xFFF0:0xFFF1])
     assert [0x1000000, 0x2000000] == words[:2].tolist()
     assert abs(words[2] - paced.ticks_a_second() / 1000) <= paced.ticks_a_second() / 1e4

@@ -17,23 +17,23 @@ _AT: Final = 0xF0000
 """Where a PC's firmware lies; its own addresses below count from there."""
 _PROGRAM: Final = bytes.fromhex(
     "fa"  # cli
-    "2e660f011660 00"  # lgdt cs:[0x60]
+    "2e660f01166800"  # lgdt cs:[0x68]
     "0f20c0 0c01 0f22c0"  # protected mode
     "66ea18000f000800"  # jmp 8:0xf0018
     "66b81000 8ed8 8ed0"  # mov ax, 16; mov ds, ax; mov ss, ax
-    "be68000f00"  # mov esi, 0xf0068
-    "0f31 89c3"  # rdtsc; mov ebx, eax: when the next page is due
+    "be70000f00"  # mov esi, 0xf0070
+    "0f31 89c3 89d1"  # rdtsc; mov ebx, eax; mov ecx, edx: when the next page is due
     "8b3e"  # again: mov edi, [esi]: the first page
     "ff07"  # next: inc dword [edi]
     "81c700100000"  # add edi, a page
-    "035e08"  # add ebx, [esi + 8]: ticks for each page
-    "0f31 29d8 78fa"  # wait: rdtsc; sub eax, ebx; js wait
-    "3b7e04 72ea ebe6"  # cmp edi, [esi + 4]: the end; jb next; jmp again
-).ljust(0x48, b"\x90")
+    "035e08 83d100"  # add ebx, [esi + 8]: ticks for each page; adc ecx, 0
+    "0f31 29d8 19ca 78f8"  # wait: rdtsc; sub eax, ebx; sbb edx, ecx; js wait
+    "3b7e04 72e5 ebe1"  # cmp edi, [esi + 4]: the end; jb next; jmp again
+).ljust(0x50, b"\x90")
 _SEGMENTS: Final = struct.pack(
-    "<QQQHI2x", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 23, _AT + 0x48
+    "<QQQHI2x", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 23, _AT + 0x50
 )
-"""At 0x48 flat code and data, at 0x60 where they are."""
+"""At 0x50 flat code and data, at 0x68 where they are."""
 _RESET: Final = bytes.fromhex("ea000000f0")
 """jmp 0xf000:0"""
 _RESET_AT: Final = 0xFFF0
