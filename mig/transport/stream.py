@@ -7,6 +7,7 @@ Does not: any I/O of its own.
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -35,15 +36,15 @@ class Stream(Protocol):
         """Give it up."""
 
 
-class Delivered:
+class Delivered(abc.ABC):
     """A stream whose bytes are not where they belong before `deliver` returned.
 
     Closed without it, what was written is as good as never written.
     """
 
+    @abc.abstractmethod
     def deliver(self) -> None:
         """Finish and wait for the result; raises `OSError`. Once, after the last byte."""
-        raise NotImplementedError
 
 
 class OneWay:
